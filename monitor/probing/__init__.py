@@ -1,0 +1,1 @@
+"""Real requests to providers, and what came back."""
