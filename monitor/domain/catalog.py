@@ -1,10 +1,10 @@
 """What is known of each kind of provider before its row is read."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 
-from monitor.domain.target import ProviderType, Purpose
+from monitor.domain.provider import ProviderType, Purpose
 
 
 class BusyCounters(StrEnum):
@@ -12,6 +12,14 @@ class BusyCounters(StrEnum):
 
     VLLM_METRICS = "vllm_metrics"
     LLAMACPP_SLOTS = "llamacpp_slots"
+
+
+class KeyScheme(StrEnum):
+    """How a key travels with a light probe."""
+
+    BEARER = "bearer"
+    X_API_KEY = "x-api-key"
+    X_GOOG_API_KEY = "x-goog-api-key"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -22,15 +30,22 @@ class CatalogEntry:
         name: as it stands in `ai_servers.server_type` or `llm_api_keys.provider`.
         type: the table it stands in.
         litellm_providers: litellm's `custom_llm_provider` by purpose; a purpose that is absent is not served.
-        api_base: the address to call, without a trailing slash; None for servers, whose row names it.
+        api_base: the address to call, without a trailing slash; None for servers, whose row names it, and for
+            providers whose address only litellm knows.
         api_base_suffix: appended to a server's base_url for litellm (`/v1`), unless it ends so already.
+        call_paths: by purpose, what litellm wants appended to the address where it does not do so itself.
         models: the default model by purpose, without litellm's prefix; may be empty for servers.
         key_check_path: the free GET that refuses a bad key, relative to the address; None without one.
+        key_scheme: how the key travels with that GET.
+        headers: sent along with light probes (Anthropic's API version).
         models_path: the GET that lists the models, relative to the address.
         health_path: a server's own health, relative to its root; None where there is none.
+        loaded_path: the GET that lists the models in memory, relative to a server's root, or None.
         busy_counters: how to tell busy from dead, or None.
         needs_key: no call works without a key.
         slow_start: a probe may load the model (Ollama).
+        stream_usage: a stream may be asked to tell its tokens.
+        generic: known by name alone: litellm has the address, the operator has to name the model.
     """
 
     name: str
@@ -38,13 +53,38 @@ class CatalogEntry:
     litellm_providers: Mapping[Purpose, str]
     api_base: str | None = None
     api_base_suffix: str = ""
+    call_paths: Mapping[Purpose, str] = field(default_factory=dict)
     models: Mapping[Purpose, str]
     key_check_path: str | None = None
+    key_scheme: KeyScheme = KeyScheme.BEARER
+    headers: Mapping[str, str] = field(default_factory=dict)
     models_path: str | None = None
     health_path: str | None = None
+    loaded_path: str | None = None
     busy_counters: BusyCounters | None = None
     needs_key: bool = False
     slow_start: bool = False
+    stream_usage: bool = True
+    generic: bool = False
+
+    def root(self, base_url: str | None) -> str | None:
+        """The address that light probes' paths are relative to, without a trailing slash or a server's suffix."""
+        base = (base_url or self.api_base or "").strip().rstrip("/")
+        if self.api_base_suffix and base.endswith(self.api_base_suffix):
+            base = base.removesuffix(self.api_base_suffix).rstrip("/")
+        return base or None
+
+    def call_base(self, purpose: Purpose, base_url: str | None) -> str | None:
+        """The `api_base` for a litellm call of that purpose; None where litellm knows it alone.
+
+        Args:
+            purpose: what is called for; some of litellm's routes want the whole path of it.
+            base_url: the row's address, with or without the suffix and trailing slashes, or None.
+        """
+        root = self.root(base_url)
+        if root is None:
+            return None
+        return f"{root}{self.api_base_suffix}{self.call_paths.get(purpose, '')}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

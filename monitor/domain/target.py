@@ -5,22 +5,12 @@ from datetime import timedelta
 from enum import StrEnum
 from typing import NewType
 
+from monitor.domain.catalog import CatalogEntry
+from monitor.domain.provider import ProviderRef as ProviderRef
+from monitor.domain.provider import ProviderType as ProviderType
+from monitor.domain.provider import Purpose as Purpose
+
 ModelName = NewType("ModelName", str)
-
-
-class ProviderType(StrEnum):
-    """Which of the application's tables a provider stands in."""
-
-    API_KEY = "api_key"
-    AI_SERVER = "ai_server"
-
-
-class Purpose(StrEnum):
-    """What an application uses a provider for."""
-
-    CHAT = "chat"
-    EMBEDDINGS = "embeddings"
-    RERANKING = "reranking"
 
 
 class ProbeKind(StrEnum):
@@ -38,32 +28,9 @@ class Network(StrEnum):
     OFF_HOST = "off_host"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, order=True)
-class ProviderRef:
-    """One row of the application: its table and its id. Written `api_key:1`."""
-
-    type: ProviderType
-    id: int
-
-    def __str__(self) -> str:
-        return f"{self.type}:{self.id}"
-
-    @classmethod
-    def parse(cls, text: str) -> "ProviderRef":
-        """Read `api_key:1` or `ai_server:2`.
-
-        Raises:
-            ValueError: the text has another form.
-        """
-        kind, separator, number = text.partition(":")
-        if not separator or not number.isdecimal() or kind not in set(ProviderType):
-            raise ValueError(f"{text!r} names no provider: write api_key:ID or ai_server:ID, as in api_key:1")
-        return cls(type=ProviderType(kind), id=int(number))
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TargetId:
-    """One provider in one purpose, written `ai_server:2/chat`; without a purpose it is a light-only target."""
+    """One provider in one purpose, written `ai_server:2/chat`; without a purpose it is light-only."""
 
     provider: ProviderRef
     purpose: Purpose | None
@@ -86,6 +53,10 @@ class SealedKey:
 
     def __str__(self) -> str:
         return "SealedKey(****)"
+
+
+class KeyUndecryptable(Exception):
+    """A stored key does not open with the keys we have; the message says which row and holds no key."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -119,6 +90,7 @@ class Target:
         id: provider and purpose.
         name: the operator's name of the provider.
         provider: the catalog's entry: `vllm`, `ollama`, `openrouter`, ...
+        entry: the catalog's knowledge of it, with the row's own overrides.
         base_url: where it answers, without a trailing slash; None for the provider's own address.
         model: the model that is served; None when only the server's own list can tell.
         model_named: the operator chose the model (row or metadata), not the catalog.
@@ -132,6 +104,7 @@ class Target:
     id: TargetId
     name: str
     provider: str
+    entry: CatalogEntry
     base_url: str | None
     model: ModelName | None
     model_named: bool

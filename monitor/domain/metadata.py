@@ -1,0 +1,152 @@
+"""What an operator may say of a provider in its row's `metadata`."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import timedelta
+from difflib import get_close_matches
+
+from monitor.domain.catalog import BusyCounters
+from monitor.domain.target import ProbeSettings, Purpose
+
+PROBE_KEYS = (
+    "interval_seconds",
+    "light_interval_seconds",
+    "timeout_seconds",
+    "model",
+    "max_tokens",
+    "daily_cost_usd",
+)
+
+
+class RowProblem(Exception):
+    """A row that can't be used; the message names the field and the mend, never a key."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Metadata:
+    """The part of a row's `metadata` that we heed; the rest is the application's own.
+
+    Attributes:
+        model: for every purpose without one of its own.
+        models: by purpose.
+        base_url: instead of the catalog's address.
+        litellm_provider: instead of the catalog's.
+        key_check_path: instead of the catalog's.
+        models_path: instead of the catalog's.
+        busy_counters: instead of the catalog's.
+        embedding_space: names the vector space of its embeddings.
+        probe: how it is probed.
+    """
+
+    model: str | None = None
+    models: Mapping[Purpose, str] = field(default_factory=dict)
+    base_url: str | None = None
+    litellm_provider: str | None = None
+    key_check_path: str | None = None
+    models_path: str | None = None
+    busy_counters: BusyCounters | None = None
+    embedding_space: str | None = None
+    probe: ProbeSettings = field(default_factory=ProbeSettings)
+
+
+def read_metadata(raw: object) -> Metadata:
+    """Read a row's metadata.
+
+    Raises:
+        RowProblem: it is no object, or a field of ours has the wrong form.
+    """
+    if raw is None:
+        return Metadata()
+    if not isinstance(raw, Mapping):
+        raise RowProblem(f"metadata is {_kind(raw)}: it has to be a JSON object")
+    models = raw.get("models")
+    return Metadata(
+        model=_text(raw, "model"),
+        models={} if models is None else _models(models),
+        base_url=_text(raw, "base_url"),
+        litellm_provider=_text(raw, "litellm_provider"),
+        key_check_path=_text(raw, "key_check_path"),
+        models_path=_text(raw, "models_path"),
+        busy_counters=_busy_counters(_text(raw, "busy_counters")),
+        embedding_space=_text(raw, "embedding_space"),
+        probe=_probe(raw.get("probe")),
+    )
+
+
+def _models(raw: object) -> dict[Purpose, str]:
+    # An application may keep a list of its own under this name: only an object by purpose is ours.
+    if not isinstance(raw, Mapping):
+        return {}
+    return {
+        purpose: text
+        for purpose in Purpose
+        if (text := _text(raw, purpose.value, "metadata.models.")) is not None
+    }
+
+
+def _busy_counters(name: str | None) -> BusyCounters | None:
+    if name is None:
+        return None
+    if name not in set(BusyCounters):
+        raise RowProblem(f"metadata.busy_counters is {name!r}: write one of {', '.join(BusyCounters)}")
+    return BusyCounters(name)
+
+
+def _probe(raw: object) -> ProbeSettings:
+    if raw is None:
+        return ProbeSettings()
+    if not isinstance(raw, Mapping):
+        raise RowProblem(f"metadata.probe is {_kind(raw)}: it has to be a JSON object")
+    for key in raw:
+        if key not in PROBE_KEYS:
+            near = get_close_matches(str(key), PROBE_KEYS, n=1)
+            mend = f"did you mean {near[0]}?" if near else f"known are {', '.join(PROBE_KEYS)}"
+            raise RowProblem(f"metadata.probe.{key} is unknown: {mend}")
+    defaults = ProbeSettings()
+    max_tokens = _number(raw, "max_tokens", 1, 4096)
+    return ProbeSettings(
+        interval=_duration(raw, "interval_seconds", 1, 86_400),
+        light_interval=_duration(raw, "light_interval_seconds", 1, 86_400),
+        timeout=_duration(raw, "timeout_seconds", 0.1, 600),
+        model=_text(raw, "model", "metadata.probe."),
+        max_tokens=defaults.max_tokens if max_tokens is None else int(max_tokens),
+        daily_cost_usd=_number(raw, "daily_cost_usd", 0, 10_000),
+    )
+
+
+def _text(raw: Mapping[object, object], key: str, path: str = "metadata.") -> str | None:
+    value = raw.get(key)
+    if value is None:
+        return None
+    if not isinstance(value, str) or not value.strip():
+        raise RowProblem(f"{path}{key} is {_kind(value)}: write a text that is not empty, or leave it out")
+    return value.strip()
+
+
+def _number(raw: Mapping[object, object], key: str, least: float, most: float) -> float | None:
+    value = raw.get(key)
+    if value is None:
+        return None
+    if isinstance(value, bool) or not isinstance(value, int | float) or not least <= value <= most:
+        raise RowProblem(f"metadata.probe.{key} is {_kind(value)}: write a number from {least:g} to {most:g}")
+    return float(value)
+
+
+def _duration(raw: Mapping[object, object], key: str, least: float, most: float) -> timedelta | None:
+    seconds = _number(raw, key, least, most)
+    return None if seconds is None else timedelta(seconds=seconds)
+
+
+def _kind(value: object) -> str:
+    # Never the value itself: somebody will put a key into the wrong field one day.
+    names = {
+        dict: "an object",
+        list: "a list",
+        str: "a text",
+        bool: "a boolean",
+        int: "a number",
+        float: "a number",
+    }
+    return names.get(type(value), "null" if value is None else type(value).__name__) + (
+        " that is empty" if value in ("", [], {}) else ""
+    )
