@@ -5,7 +5,7 @@ one that serves (or on the recovery of a more preferred one) *and* on a qualific
 moved onto that began after that failure began (or after the hold ended).
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
 from monitor.domain.health import (
@@ -113,12 +113,15 @@ def failure_of(situation: Situation, active: Candidate, now: datetime, policy: P
         since = situation.chosen_at or situation.deciding_since
         return Failure(reason=f"{active.ref} is in maintenance", began_at=since, qualify_after=since)
     failure = _shown_by_probes(active, situation.chosen_at, policy)
-    if failure is None:
+    # Whoever begins to decide, after a start or after the database was away, looks once with its own eyes first.
+    if failure is None or active.health is None or active.health.last is None:
+        return None
+    if active.health.last.started_at <= situation.deciding_since:
         return None
     grace_ends = situation.deciding_since + policy.start_grace
     if now < grace_ends and failure.began_at >= situation.deciding_since:
         return None
-    return failure
+    return replace(failure, qualify_after=max(failure.qualify_after, situation.deciding_since))
 
 
 def obstacle(situation: Situation, candidate: Candidate, now: datetime, policy: Policy) -> str | None:
@@ -170,7 +173,8 @@ def _leave(situation: Situation, failure: Failure, now: datetime, policy: Policy
             evidence=failure.evidence,
             failure_began_at=failure.began_at,
         )
-    return _rescue(situation, situation.stranded_since, failure, now, policy)
+    since = max(situation.stranded_since, situation.deciding_since)
+    return _rescue(situation, since, failure, now, policy)
 
 
 def _rescue(
@@ -236,11 +240,11 @@ def _search(
             continue
         # One that became eligible by the mere passing of time starts its hold now.
         ripe_at = (candidate.health.eligible_since or now) + settled if settled is not None else None
-        asked_since = failed_at if failed_at is not None else ripe_at
+        asked_since = failed_at if failed_at is not None else max(ripe_at or now, situation.deciding_since)
         wait = _wait(situation, candidate, ripe_at, asked_since, now, policy)
         if wait is None:
             search.found = candidate
-            search.qualified = asked_since is not None and _passed_after(candidate, asked_since)
+            search.qualified = _passed_after(candidate, asked_since)
             return search
         search.waiting.append(f"{ref} {wait.reason}")
         if wait.until is not None:
@@ -252,7 +256,7 @@ def _wait(
     situation: Situation,
     candidate: Candidate,
     ripe_at: datetime | None,
-    asked_since: datetime | None,
+    asked_since: datetime,
     now: datetime,
     policy: Policy,
 ) -> _Obstacle | None:

@@ -70,7 +70,7 @@ class Situation:
         active: the one that `active_providers` names.
         preference: the operator's order, best first, without duplicates.
         candidates: of the preference and of the active one.
-        deciding_since: when this daemon began to decide.
+        deciding_since: when this daemon began to decide, or found its records again.
         chosen_at: the operator's last act on the purpose, or None.
         switches: automatic moves, at least those of the policy's switch window.
         stranded_since: since when nobody serves, or None.
