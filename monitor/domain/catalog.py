@@ -68,7 +68,7 @@ class CatalogEntry:
     generic: bool = False
 
     def root(self, base_url: str | None) -> str | None:
-        """The address that light probes' paths are relative to, without a trailing slash or a server's suffix."""
+        """What light probes' paths are relative to: the address without slashes or suffix at its end."""
         base = (base_url or self.api_base or "").strip().rstrip("/")
         if self.api_base_suffix and base.endswith(self.api_base_suffix):
             base = base.removesuffix(self.api_base_suffix).rstrip("/")
