@@ -1,0 +1,56 @@
+"""What many tests need: databases, and connections to them."""
+
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from monitor.storage.address import Address, connect, create_pool
+from tests import postgres
+
+
+@pytest.fixture(scope="session")
+def postgres_server() -> Iterator[Address]:
+    """The database `monitor` of this run's own server; tests take a clone instead."""
+    with postgres.running_server() as address:
+        yield address
+
+
+@pytest.fixture
+async def database(postgres_server: Address) -> AsyncIterator[Address]:
+    """A migrated database of the test's own."""
+    address = await postgres.clone(postgres_server)
+    yield address
+    await postgres.drop(address)
+
+
+@pytest.fixture
+async def empty_database(postgres_server: Address) -> AsyncIterator[Address]:
+    """A database of the test's own without any table."""
+    address = await postgres.clone(postgres_server, postgres.EMPTY)
+    yield address
+    await postgres.drop(address)
+
+
+@pytest.fixture
+async def connection(database: Address) -> AsyncIterator[Any]:
+    """A connection to the test's migrated database."""
+    opened = await connect(database)
+    yield opened
+    await opened.close()
+
+
+@pytest.fixture
+async def pool(database: Address) -> AsyncIterator[Any]:
+    """A pool on the test's migrated database."""
+    opened = await create_pool(database, min_size=1, max_size=4)
+    yield opened
+    await opened.close()
+
+
+@pytest.fixture
+def open_folder() -> Iterator[Path]:
+    """A folder with a short path that PostgreSQL's account may pass through."""
+    with postgres.open_folder() as folder:
+        yield folder

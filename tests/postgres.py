@@ -1,0 +1,71 @@
+"""A PostgreSQL for the tests: one embedded server a run, one cloned database a test."""
+
+import asyncio
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from itertools import count
+from pathlib import Path
+
+from monitor.storage.address import Address, connect
+from monitor.storage.embedded import EmbeddedServer
+from monitor.storage.migrations import migrate
+
+TEMPLATE = "migrated"
+EMPTY = "template0"
+
+_numbers = count(1)
+
+
+@contextmanager
+def open_folder() -> Iterator[Path]:
+    """A new folder with a short path that every account may pass through (pytest's own are private)."""
+    folder = Path(tempfile.mkdtemp(prefix="lm-", dir="/tmp"))
+    folder.chmod(0o755)
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder)
+
+
+@contextmanager
+def running_server() -> Iterator[Address]:
+    """A server with a migrated database named by `TEMPLATE`."""
+    with open_folder() as folder:
+        server = EmbeddedServer(folder / "data")
+        address = asyncio.run(server.start())
+        try:
+            asyncio.run(_make_template(address))
+            yield address
+        finally:
+            asyncio.run(server.stop())
+
+
+async def _make_template(address: Address) -> None:
+    await _execute(address, f"CREATE DATABASE {TEMPLATE}")
+    connection = await connect(address.with_database(TEMPLATE))
+    try:
+        await migrate(connection)
+    finally:
+        await connection.close()
+
+
+async def clone(address: Address, template: str = TEMPLATE) -> Address:
+    """A new database, a copy of the template."""
+    name = f"test_{next(_numbers)}"
+    await _execute(address, f"CREATE DATABASE {name} TEMPLATE {template}")
+    return address.with_database(name)
+
+
+async def drop(address: Address) -> None:
+    """Remove a cloned database, whoever is still connected."""
+    await _execute(address.with_database("monitor"), f"DROP DATABASE {address.database} WITH (FORCE)")
+
+
+async def _execute(address: Address, statement: str) -> None:
+    connection = await connect(address)
+    try:
+        await connection.execute(statement)
+    finally:
+        await connection.close()
