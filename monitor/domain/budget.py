@@ -31,5 +31,8 @@ def stretch(
     left_seconds = (day_start(now) + timedelta(days=1) - now).total_seconds()
     if left_usd <= 0:
         return LONGEST
-    affordable = timedelta(seconds=left_seconds * round_usd / left_usd)
-    return min(max(interval, affordable), LONGEST)
+    # Compared as a number first: a rest that is mere rounding asks for more seconds than a timedelta holds.
+    affordable_seconds = left_seconds * round_usd / left_usd
+    if affordable_seconds >= LONGEST.total_seconds():
+        return LONGEST
+    return max(interval, timedelta(seconds=affordable_seconds))
