@@ -223,7 +223,8 @@ def blocks(health: Health, now: datetime, policy: Policy) -> frozenset[Block]:
     """What keeps the target from serving or from being moved onto, as far as probes show it."""
     found = {block for outcome, block in PROBED_BLOCKS.items() if blocking_run(health, outcome, policy)}
     limited = health.runs.get(Outcome.RATE_LIMITED)
-    if limited and now < limited[-1].ended_at + (limited[-1].retry_after or policy.rate_limit_default):
+    # Asked as an age: the end of what a server asks for may lie beyond the calendar.
+    if limited and _span(limited[-1].ended_at, now) < _asked_wait(limited[-1], policy):
         found.add(Block.RATE_LIMITED)
     if health.starting_since is not None:
         found.add(Block.STARTING)
@@ -263,6 +264,19 @@ def is_eligible(health: Health, now: datetime, policy: Policy) -> bool:
     )
 
 
+def eligible_from(health: Health, now: datetime, policy: Policy) -> datetime | None:
+    """Since when a purpose may be moved onto the target; None when it may not.
+
+    A rate limit ends by the mere passing of time, without a result that would say so.
+    """
+    if not is_eligible(health, now, policy):
+        return None
+    limited = health.runs.get(Outcome.RATE_LIMITED)
+    if health.eligible_since is None and limited:
+        return limited[-1].ended_at + _asked_wait(limited[-1], policy)
+    return health.eligible_since or now
+
+
 def warnings(health: Health, now: datetime, policy: Policy) -> frozenset[HealthWarning]:
     """What an operator may want to look at."""
     found = set[HealthWarning]()
@@ -274,10 +288,10 @@ def warnings(health: Health, now: datetime, policy: Policy) -> frozenset[HealthW
         found.add(HealthWarning.LIGHT_FAILING)
     if health.last is not None and health.last.outcome is Outcome.BUSY:
         found.add(HealthWarning.BUSY)
-    blocked = blocks(health, now, policy)
-    if Block.RATE_LIMITED in blocked:
+    # Until something passes: it is asked less often than most limits last, and would look well in between.
+    if health.runs.get(Outcome.RATE_LIMITED):
         found.add(HealthWarning.RATE_LIMITED)
-    if Block.STARTING in blocked:
+    if Block.STARTING in blocks(health, now, policy):
         found.add(HealthWarning.STARTING)
     usual, recent = health.usual_latency_seconds, health.recent_latency_seconds
     if (
@@ -387,6 +401,10 @@ def _with(
     if len(run) > RUN_LENGTH:
         run = (run[0], *run[-RUN_LENGTH + 1 :])
     return {**runs, seen.outcome: run}
+
+
+def _asked_wait(limited: Observation, policy: Policy) -> timedelta:
+    return limited.retry_after or policy.rate_limit_default
 
 
 def _span(start: datetime, end: datetime) -> timedelta:
