@@ -2,8 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
 from functools import partial
 
@@ -11,8 +10,7 @@ import structlog
 
 from monitor.domain.grid import Grid, next_slot
 from monitor.scheduling.engine import Engine, SteadyTime
-
-Run = Callable[[], Awaitable[None]]
+from monitor.scheduling.job import Job, JobView, Run
 
 _PULSE_SECONDS = 1.0
 _GAP = timedelta(seconds=5)  # nothing turned for so long: what was missed is spread, not made up for at once
@@ -22,34 +20,6 @@ _STEP = timedelta(seconds=1)
 _STOP_SECONDS = 10.0
 
 log = structlog.get_logger()
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class JobView:
-    """One job as seen from outside; `next_run` is UTC by the wall clock of now."""
-
-    interval: timedelta
-    next_run: datetime
-    running: bool
-
-
-@dataclass(slots=True, eq=False)
-class _Job:
-    """One job.
-
-    Attributes:
-        grid: where its slots are.
-        run: what it does.
-        soon: its first run is placed with the other first runs and does not wait for its slot.
-        early: the time of one run beside the grid; None once that run or any other has begun.
-        again: run once more as soon as the present run ends.
-    """
-
-    grid: Grid
-    run: Run
-    soon: bool
-    early: datetime | None = None
-    again: bool = False
 
 
 class Scheduler:
@@ -82,8 +52,8 @@ class Scheduler:
             on_turn=self._turned,
             starts_per_turn=starts_per_turn,
         )
-        self._jobs: dict[str, _Job] = {}
-        self._running: dict[str, tuple[_Job, asyncio.Task[None]]] = {}
+        self._jobs: dict[str, Job] = {}
+        self._running: dict[str, tuple[Job, asyncio.Task[None]]] = {}
         self._place = self._last_turn = self._gap_end = self._clock.now()
         self._offset = self._wall_offset()
         self._pulse_timer: asyncio.TimerHandle | None = None
@@ -156,7 +126,7 @@ class Scheduler:
         grid = Grid(name=job_id, interval=interval, jitter=jitter, anchor=_utc(anchor) if anchor else None)
         job = self._jobs.get(job_id)
         if job is None:
-            job = self._jobs[job_id] = _Job(grid=grid, run=run, soon=soon)
+            job = self._jobs[job_id] = Job(grid=grid, run=run, soon=soon)
             self._schedule(job_id, job, first=True)
             return
         job.run = run
@@ -195,19 +165,15 @@ class Scheduler:
 
     def job(self, job_id: str) -> JobView | None:
         """One job, or None when there is none or nothing turns."""
-        if job_id not in self._jobs or not self._turns:
-            return None
-        wall = self._wall_offset()
-        return JobView(
-            interval=self._jobs[job_id].grid.interval,
-            next_run=_utc(self._engine.due(job_id)) + wall,
-            running=job_id in self._running,
-        )
+        job = self._jobs.get(job_id)
+        return self._view(job_id, job, self._wall_offset()) if job is not None and self._turns else None
 
     def jobs(self) -> Mapping[str, JobView]:
         """All jobs by id, in the order in which they were put; none while nothing turns."""
-        views = ((job_id, self.job(job_id)) for job_id in self._jobs)
-        return {job_id: view for job_id, view in views if view is not None}
+        if not self._turns:
+            return {}
+        offset = self._wall_offset()
+        return {job_id: self._view(job_id, job, offset) for job_id, job in self._jobs.items()}
 
     def alive(self) -> bool:
         """Whether the schedule turns: it has looked for what is due in the last seconds, and begun it."""
@@ -217,11 +183,15 @@ class Scheduler:
             self._turns and now - self._last_turn < _GAP and (earliest is None or now - earliest < _OVERDUE)
         )
 
+    def _view(self, job_id: str, job: Job, offset: timedelta) -> JobView:
+        due = _utc(self._engine.due(job_id)) + offset
+        return JobView(interval=job.grid.interval, next_run=due, running=job_id in self._running)
+
     @property
     def _turns(self) -> bool:
         return self._started and not self._stopped
 
-    def _schedule(self, job_id: str, job: _Job, *, first: bool) -> None:
+    def _schedule(self, job_id: str, job: Job, *, first: bool) -> None:
         """Give a job its next run on its present grid, unless one beside the grid comes first."""
         if not self._turns:
             return
@@ -244,7 +214,7 @@ class Scheduler:
         slot = self._slot(job, now)
         return job.early if job.early is not None and now < job.early < slot else slot
 
-    def _slot(self, job: _Job, after: datetime) -> datetime:
+    def _slot(self, job: Job, after: datetime) -> datetime:
         return next_slot(job.grid, _utc(after)).at.replace(tzinfo=self._clock)
 
     def _begin(self, job_id: str, due: datetime) -> None:
@@ -263,7 +233,7 @@ class Scheduler:
         self._running[job_id] = (job, task)
         task.add_done_callback(partial(self._ended, job_id))
 
-    async def _run(self, job_id: str, job: _Job, due: datetime) -> None:
+    async def _run(self, job_id: str, job: Job, due: datetime) -> None:
         try:
             if self._on_lag is not None:
                 self._on_lag(max(0.0, (self._clock.now() - due).total_seconds()))
