@@ -1,0 +1,133 @@
+"""Reads each setting's text into its type; what it says of a wrong one never repeats the text."""
+
+import re
+from ipaddress import ip_address
+from pathlib import Path
+from typing import Annotated, Any, Literal
+from urllib.parse import urlsplit
+
+from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, ValidationError
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+
+from monitor.settings.names import SettingsError
+from monitor.settings.sources import Layer
+
+_HOST_NAME = re.compile(r"[A-Za-z0-9_]([A-Za-z0-9_.-]{0,253}[A-Za-z0-9_.])?")
+
+
+_LISTEN = re.compile(r"(?P<host>\[[^\]]+\]|[^:\[\]]*):(?P<port>\d{1,5})")
+
+
+def _host(text: str) -> str:
+    bare = text.strip().removeprefix("[").removesuffix("]")
+    try:
+        return str(ip_address(bare))
+    except ValueError:
+        if not _HOST_NAME.fullmatch(bare) or bare.replace(".", "").isdigit():
+            raise ValueError("is no host; write an address or a name, as in 127.0.0.1") from None
+        return bare
+
+
+def _listen(value: Any) -> Any:
+    found = _LISTEN.fullmatch(value.strip()) if isinstance(value, str) else None
+    if found is None or not 0 < int(found["port"]) < 65536:
+        raise ValueError("is no address; write host:port, as in 0.0.0.0:9781")
+    return _host(found["host"] or "0.0.0.0"), int(found["port"])  # noqa: S104  # ":9781" means every interface
+
+
+def _path(path: Path) -> Path:
+    if "\0" in str(path):
+        raise ValueError("is no path")
+    try:
+        return path.expanduser().absolute()
+    except RuntimeError:
+        raise ValueError("names the home of nobody; write an absolute path") from None
+
+
+def _url(secret: SecretStr) -> SecretStr:
+    text = secret.get_secret_value()
+    try:
+        parts = urlsplit(text)
+        fits = parts.scheme.partition("+")[0] in {"postgres", "postgresql"} and text.count("://") == 1
+        fits = fits and parts.port != 0  # reading the port checks it
+    except ValueError:
+        fits = False
+    if not fits:
+        raise ValueError(
+            "is no database URL; write postgresql://USER:PASSWORD@HOST:5432/NAME, special characters as %XX"
+        )
+    return secret
+
+
+def _postgres_host(text: str) -> str:
+    return text if text.startswith("/") else _host(text)
+
+
+def _keys(value: Any) -> Any:
+    return tuple(re.split(r"[,\s]+", value.strip(", \t\r\n"))) if isinstance(value, str) else value
+
+
+def _lower(value: Any) -> Any:
+    return value.strip().lower() if isinstance(value, str) else value
+
+
+Host = Annotated[str, AfterValidator(_host)]
+Port = Annotated[int, Field(ge=1, le=65535)]
+LogLevel = Literal["debug", "info", "warning", "error", "critical"]
+LogFormat = Literal["auto", "json", "console"]
+
+
+class Door(BaseSettings):
+    """Every setting but the policy and providers' keys; its fields are the TOML keys."""
+
+    model_config = SettingsConfigDict(
+        frozen=True, extra="forbid", validate_default=False, hide_input_in_errors=True
+    )
+
+    encryption_key: SecretStr | None = None
+    old_encryption_keys: Annotated[tuple[SecretStr, ...], BeforeValidator(_keys)] = ()
+    database_url: Annotated[SecretStr, AfterValidator(_url)] | None = None
+    postgres_host: Annotated[str, AfterValidator(_postgres_host)] | None = None
+    postgres_port: Port = 5432
+    postgres_user: str | None = None
+    postgres_password: SecretStr | None = None
+    postgres_db: str | None = None
+    data_dir: Annotated[Path, AfterValidator(_path)] | None = None
+    host: Host = "127.0.0.1"
+    port: Annotated[int, Field(ge=0, le=65535)] = 9780
+    metrics_listen: Annotated[tuple[str, int] | None, BeforeValidator(_listen)] = None
+    log_level: Annotated[LogLevel, BeforeValidator(_lower)] = "info"
+    log_format: Annotated[LogFormat, BeforeValidator(_lower)] = "auto"
+    pg_group: str | None = None
+    retention_days: Annotated[int, Field(ge=1, le=3650)] = 14
+    concurrency: Annotated[int, Field(ge=1, le=10_000)] = 128
+    upstream_concurrency: Annotated[int, Field(ge=1, le=10_000)] = 16
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Only what it is handed: the layers are read beforehand, with their origins."""
+        return (init_settings,)
+
+
+def open_door(layers: list[Layer]) -> Door:
+    """Read the settings from layers, the first of which wins.
+
+    Raises:
+        SettingsError: the first setting that does not fit its type.
+    """
+    given = {name: entry for layer in reversed(layers) for name, entry in layer.items()}
+    wanted = {name: given[name].value for name in given.keys() & Door.model_fields.keys()}
+    try:
+        return Door(**wanted)
+    except ValidationError as error:
+        problem = error.errors(include_url=False, include_context=False, include_input=False)[0]
+        origin = given[str(problem["loc"][0])].origin.removeprefix("environment ")
+        message = problem["msg"].removeprefix("Value error, ")
+        raise SettingsError(f"{origin}: {message[:1].lower()}{message[1:]}") from None

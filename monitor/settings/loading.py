@@ -1,0 +1,148 @@
+"""Reads all places where settings are written and makes one object of them."""
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
+
+from pydantic import SecretStr
+
+from monitor.domain.policy import Policy
+from monitor.domain.target import Purpose
+from monitor.settings.door import Door, open_door
+from monitor.settings.model import DatabaseSettings, Listen, Settings, url_passwords
+from monitor.settings.names import OUTSIDE, PROVIDER_KEYS, SettingsError
+from monitor.settings.policies import PolicyError, change_policy
+from monitor.settings.sources import (
+    Layer,
+    read_credentials,
+    read_env_file,
+    read_environment,
+    read_toml,
+)
+
+
+def load_settings(
+    config: Path | None,
+    env: Mapping[str, str],
+    env_file: Path | None = None,
+    ignore_outside: bool = False,
+) -> Settings:
+    """Read the settings from all places; the first one that speaks wins.
+
+    In order: environment, `.env` file, systemd credentials, `*_FILE` variables, TOML, defaults.
+
+    Args:
+        config: the TOML file; None for the one that MONITOR_CONFIG names, if any.
+        env: the environment.
+        env_file: a `.env` file, or None.
+        ignore_outside: heed no database, no secret and no MONITOR_CONFIG of the surroundings.
+
+    Raises:
+        SettingsError: something cannot be used; one line that names it and the mend.
+    """
+    warnings: list[str] = []
+    heed_files = not ignore_outside
+    said, named = read_environment(env, "environment ", warnings, heed_files=heed_files)
+    layers = [said]
+    files = [named]
+    variables = dict(env)
+    if env_file is not None:
+        from_file = read_env_file(env_file)
+        variables = from_file | variables
+        said, named = read_environment(from_file, f"{env_file}:", warnings, heed_files=heed_files)
+        layers.append(said)
+        files.append(named)
+    if not ignore_outside and env.get("CREDENTIALS_DIRECTORY"):
+        layers.append(read_credentials(Path(env["CREDENTIALS_DIRECTORY"])))
+    layers += files
+    if config is None and not ignore_outside and variables.get("MONITOR_CONFIG"):
+        config = Path(variables["MONITOR_CONFIG"]).expanduser()
+    if config is not None:
+        layers.append(read_toml(config, warnings))
+    if ignore_outside:
+        layers = [{name: one for name, one in layer.items() if name not in OUTSIDE} for layer in layers]
+    return _build(layers, variables, warnings)
+
+
+def default_data_dir(env: Mapping[str, str]) -> Path:
+    """Where data lives when nothing is said: /var/lib for root, else the XDG data home."""
+    if os.geteuid() == 0:
+        return Path("/var/lib/llm-monitor")
+    named = env.get("XDG_DATA_HOME", "")
+    if Path(named).is_absolute():
+        return Path(named) / "llm-monitor"
+    home = env.get("HOME", "")
+    return (Path(home) if Path(home).is_absolute() else Path.home()) / ".local/share/llm-monitor"
+
+
+def _build(layers: list[Layer], env: Mapping[str, str], warnings: list[str]) -> Settings:
+    given = {name: entry for layer in reversed(layers) for name, entry in layer.items()}
+    door = open_door(layers)
+    policy, purpose_policies = _policies(given)
+    plain = ("host", "port", "log_level", "log_format", "pg_group", "retention_days", "concurrency")
+    return Settings(
+        encryption_key=door.encryption_key,
+        old_encryption_keys=door.old_encryption_keys,
+        database=_database(door),
+        provider_keys=_provider_keys(given),
+        data_dir=door.data_dir or default_data_dir(env),
+        metrics_listen=Listen(*door.metrics_listen) if door.metrics_listen else None,
+        upstream_concurrency=door.upstream_concurrency,
+        policy=policy,
+        purpose_policies=purpose_policies,
+        origins={name: entry.origin for name, entry in given.items()},
+        warnings=tuple(warnings),
+        **{name: getattr(door, name) for name in plain},
+    )
+
+
+def _database(door: Door) -> DatabaseSettings | None:
+    if door.database_url is not None:
+        url = door.database_url.get_secret_value()
+        named = url_passwords(url) or parse_qs(urlsplit(url).query).get("password")
+        return DatabaseSettings(url=door.database_url, password=None if named else door.postgres_password)
+    if door.postgres_host is None and door.postgres_db is None:
+        return None
+    return DatabaseSettings(
+        host=door.postgres_host or "localhost",
+        port=door.postgres_port,
+        user=door.postgres_user,
+        password=door.postgres_password,
+        database=door.postgres_db,
+    )
+
+
+def _provider_keys(given: Layer) -> dict[str, SecretStr]:
+    keys = {}
+    for provider, variable in PROVIDER_KEYS.items():
+        entry = given.get(variable.lower())
+        if entry is not None:
+            if not isinstance(entry.value, str):
+                raise SettingsError(f"{entry.origin}: is no text; write the key in quotes")
+            keys[provider] = SecretStr(entry.value)
+    return keys
+
+
+def _policies(given: Layer) -> tuple[Policy, dict[Purpose, Policy]]:
+    general = _changed(Policy(), "policy.", given, ())
+    purposes = {}
+    for purpose in Purpose:
+        prefix = f"purposes.{purpose}."
+        if any(name.startswith(prefix) for name in given):
+            purposes[purpose] = _changed(general, prefix, given, ("policy.",))
+    return general, purposes
+
+
+def _changed(base: Policy, prefix: str, given: Layer, outer: tuple[str, ...]) -> Policy:
+    changes: dict[str, Any] = {
+        name.removeprefix(prefix): entry.value for name, entry in given.items() if name.startswith(prefix)
+    }
+    try:
+        return change_policy(base, changes)
+    except PolicyError as error:
+        blamed = [
+            given[start + name] for start in (prefix, *outer) for name in error.names if start + name in given
+        ]
+        raise SettingsError(f"{blamed[0].origin.removeprefix('environment ')}: {error.reason}") from None
