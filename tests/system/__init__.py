@@ -1,0 +1,1 @@
+"""What wants root or Debian packages."""
