@@ -7,10 +7,10 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 
 from monitor.web.metrics_page import MetricsPage
-from monitor.web.state import DaemonState, Health, Role
+from monitor.web.state import DaemonState, Role
 
 SERVICE = "llm-monitor"
-_WORST_FIRST: tuple[Health, ...] = ("down", "degraded", "unknown")
+_WORST_FIRST: tuple[str, ...] = ("down", "degraded", "unknown")
 _NOT_READY: dict[Role, str] = {
     "starting": "starting: no probe is scheduled yet",
     "standby": "standby: another daemon holds the lock",
@@ -55,7 +55,7 @@ def open_routes(state: DaemonState, page: MetricsPage) -> APIRouter:
     return router
 
 
-def _worst(purposes: dict[str, Health]) -> Health:
+def _worst(purposes: dict[str, str]) -> str:
     for word in _WORST_FIRST:
         if word in purposes.values():
             return word

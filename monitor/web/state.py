@@ -6,7 +6,6 @@ from typing import Literal, Protocol
 from monitor.domain.target import Purpose
 
 Role = Literal["starting", "active", "standby"]
-Health = Literal["healthy", "degraded", "down", "unknown"]
 
 
 class DaemonState(Protocol):
@@ -20,6 +19,6 @@ class DaemonState(Protocol):
         """Why it is not ready, a sentence each; empty when it is."""
         ...
 
-    def purposes(self) -> Mapping[Purpose, Health]:
+    def purposes(self) -> Mapping[Purpose, str]:
         """The health of what serves each configured purpose, in the application's words."""
         ...
