@@ -14,7 +14,6 @@ from monitor.storage.application_tables import SchemaError, check_application_ta
 from monitor.storage.queries import QUERIES
 
 _ATTEMPTS = 10
-_LOCK_TIMEOUT = "SET LOCAL lock_timeout = '2s'"  # while we wait for a table, everybody waits behind us
 
 log = structlog.get_logger()
 
@@ -90,7 +89,7 @@ async def _patiently(connection: Any, migration: Migration | None, known: list[M
     for attempt in range(_ATTEMPTS):
         try:
             async with connection.transaction():
-                await connection.execute(_LOCK_TIMEOUT)
+                await connection.execute(QUERIES["limit_lock_wait"])
                 if migration is None:
                     return await _attach_triggers(connection)
                 return await _apply(connection, migration, known)

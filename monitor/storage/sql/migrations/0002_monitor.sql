@@ -76,6 +76,7 @@ CREATE TABLE monitor.results (
     PRIMARY KEY (started_at, id)
 ) PARTITION BY RANGE (started_at);
 CREATE INDEX results_by_target ON monitor.results (provider_type, provider_id, purpose, started_at DESC);
+CREATE INDEX results_by_id ON monitor.results (id); -- evidence is named by id alone
 
 -- Makes the partition of a day; true when it was missing. Built beside and then attached: that lets inserts of
 -- other days go on, where CREATE ... PARTITION OF would lock the whole table.

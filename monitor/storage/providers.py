@@ -1,0 +1,89 @@
+"""The application's providers: read with all their rows at one instant, and told what we believe of them."""
+
+import json
+from contextlib import AbstractAsyncContextManager
+from datetime import datetime
+from typing import Any
+
+from monitor.domain.provider import Purpose
+from monitor.domain.rows import ActiveRow, ConfigurationRows, KeyRow, PreferenceRow, ServerRow
+from monitor.domain.target import SealedKey
+from monitor.storage.queries import QUERIES
+
+_FERNET_PREFIX = "gAAAAA"  # version 0x80 and the zero bytes that any time stamp begins with, in base64
+
+
+async def read_rows(connection: Any) -> ConfigurationRows:
+    """Everything that decides what is probed, as of one instant; nothing in it is judged here."""
+    async with _snapshot(connection):
+        servers = await connection.fetch(QUERIES["read_servers"])
+        keys = await connection.fetch(QUERIES["read_keys"])
+        actives = await connection.fetch(QUERIES["read_actives"])
+        preferences = await connection.fetch(QUERIES["read_preferences"])
+    return ConfigurationRows(
+        servers=tuple(_server(row) for row in servers),
+        keys=tuple(_key(row) for row in keys),
+        actives=tuple(ActiveRow(**row) for row in actives),
+        preferences=tuple(PreferenceRow(**row) for row in preferences),
+    )
+
+
+async def write_server_health(connection: Any, server_id: int, status: str, checked_at: datetime) -> bool:
+    """Tell the application what we believe of a server.
+
+    Args:
+        connection: any.
+        server_id: the row; a deleted one is no error.
+        status: `healthy`, `degraded`, `down` or `unknown`; written when it changes.
+        checked_at: written at most once a minute.
+
+    Returns:
+        Whether the row now says so; False when it is gone, or locked by another transaction: try again later.
+    """
+    return bool(await connection.fetchval(QUERIES["write_server_health"], server_id, status, checked_at))
+
+
+def _snapshot(connection: Any) -> AbstractAsyncContextManager[Any]:
+    if connection.is_in_transaction():
+        transaction: AbstractAsyncContextManager[Any] = connection.transaction()
+    else:
+        transaction = connection.transaction(isolation="repeatable_read", readonly=True)
+    return transaction
+
+
+def _server(row: Any) -> ServerRow:
+    key = row["api_key"]
+    return ServerRow(
+        id=row["id"],
+        name=row["name"],
+        server_type=row["server_type"],
+        base_url=row["base_url"],
+        api_key=SealedKey(key, encrypted=key.startswith(_FERNET_PREFIX)) if key else None,
+        model_path=row["model_path"],
+        enabled=row["enabled"],
+        purposes=frozenset(purpose for purpose in Purpose if row[f"use_for_{purpose}"]),
+        health_status=row["health_status"],
+        metadata=_decode(row["metadata"]),
+    )
+
+
+def _key(row: Any) -> KeyRow:
+    return KeyRow(
+        id=row["id"],
+        provider=row["provider"],
+        key_name=row["key_name"],
+        key=SealedKey(row["encrypted_key"]),
+        enabled=row["enabled"],
+        metadata=_decode(row["metadata"]),
+    )
+
+
+def _decode(text: str | None) -> object:
+    """JSON as Python; text that is no JSON stays text, for the reader of metadata to complain about."""
+    if text is None:
+        return {}
+    try:
+        decoded: object = json.loads(text)
+    except ValueError:
+        return text
+    return decoded
