@@ -30,7 +30,6 @@ from monitor.domain.target import (
 )
 from monitor.metrics import Metrics
 from monitor.web import Role, WebServer, create_app, create_open_app
-from monitor.web.state import Health
 
 NOW = datetime(2026, 3, 1, tzinfo=UTC)
 PATHS = ["/", "/metrics", "/healthz", "/readyz", "/api/v1/llm-config/health"]
@@ -43,7 +42,7 @@ class Daemon:
 
     its_role: Role = "active"
     reasons: list[str] = field(default_factory=list)
-    healths: dict[Purpose, Health] = field(default_factory=dict)
+    healths: dict[Purpose, str] = field(default_factory=dict)
     broken: bool = False
 
     def role(self) -> Role:
@@ -54,7 +53,7 @@ class Daemon:
     def readiness(self) -> list[str]:
         return self.reasons
 
-    def purposes(self) -> Mapping[Purpose, Health]:
+    def purposes(self) -> Mapping[Purpose, str]:
         return self.healths
 
 
@@ -167,7 +166,7 @@ async def test_readiness_says_why_not(
     ],
 )
 async def test_the_health_of_purposes_is_told_without_names(
-    client: aiohttp.ClientSession, daemon: Daemon, healths: dict[Purpose, Health], status: str
+    client: aiohttp.ClientSession, daemon: Daemon, healths: dict[Purpose, str], status: str
 ) -> None:
     daemon.healths = healths
     async with client.get("/api/v1/llm-config/health") as response:
