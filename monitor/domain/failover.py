@@ -15,6 +15,7 @@ from monitor.domain.health import (
     blocking_run,
     blocks,
     demoting_limit,
+    eligible_from,
     fall,
     is_eligible,
     is_stale,
@@ -36,6 +37,7 @@ class Failure:
         qualify_after: a qualification has to begin after this.
         evidence: the results.
         strands: whether it is a dead one; a rate limit alone is no reason to call for help.
+        heeded_from: not heeded before this, in the first moments after a start; None when it is at once.
     """
 
     reason: str
@@ -43,6 +45,7 @@ class Failure:
     qualify_after: datetime
     evidence: tuple[ResultId, ...] = ()
     strands: bool = True
+    heeded_from: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,18 +76,21 @@ def decide(situation: Situation, now: datetime, policy: Policy) -> Decision:
     if situation.paused:
         return _keep(Rule.PAUSED, "paused by an operator")
     if situation.pinned:
-        fit = (
-            "" if failure_of(situation, active, now, policy) is None else ", although it is not fit to serve"
-        )
-        return _keep(Rule.PINNED, f"{situation.active} is pinned by an operator{fit}")
-    failure = failure_of(situation, active, now, policy)
-    if failure is not None:
+        unfit = obstacle(situation, active, now, policy)
+        although = f", although it {unfit}" if unfit else ""
+        return _keep(Rule.PINNED, f"{situation.active} is pinned by an operator{although}")
+    failure = _failure_shown(situation, active, policy)
+    too_early = _is_too_early(failure, now)
+    if failure is not None and not too_early:
         decision = _leave(situation, failure, now, policy)
         if decision is not None:
             return decision
     decision = _return(situation, now, policy)
     if decision.action is not Action.KEEP:
         return decision
+    if failure is not None and too_early:
+        # Its own next probe may be minutes away, and nobody else would ask again.
+        decision = replace(decision, wake_at=_sooner(decision.wake_at, failure.heeded_from))
     if situation.stranded_since is not None and _passed_after(active, situation.stranded_since):
         return Decision(
             action=Action.RELIEVE,
@@ -102,26 +108,8 @@ def failure_of(situation: Situation, active: Candidate, now: datetime, policy: P
     After an operator's act only evidence that began after it counts; in the first moments after a start, only
     evidence from before it.
     """
-    if active.gone_since is not None:
-        return Failure(
-            reason=f"{active.ref} was deleted or disabled",
-            began_at=active.gone_since,
-            qualify_after=active.gone_since,
-        )
-    if active.maintenance:
-        # As long as the maintenance lasts any pass of the other one is a qualification that is fresh enough.
-        since = situation.chosen_at or situation.deciding_since
-        return Failure(reason=f"{active.ref} is in maintenance", began_at=since, qualify_after=since)
-    failure = _shown_by_probes(active, situation.chosen_at, policy)
-    # Whoever begins to decide, after a start or after the database was away, looks once with its own eyes first.
-    if failure is None or active.health is None or active.health.last is None:
-        return None
-    if active.health.last.started_at <= situation.deciding_since:
-        return None
-    grace_ends = situation.deciding_since + policy.start_grace
-    if now < grace_ends and failure.began_at >= situation.deciding_since:
-        return None
-    return replace(failure, qualify_after=max(failure.qualify_after, situation.deciding_since))
+    failure = _failure_shown(situation, active, policy)
+    return None if _is_too_early(failure, now) else failure
 
 
 def obstacle(situation: Situation, candidate: Candidate, now: datetime, policy: Policy) -> str | None:
@@ -153,17 +141,46 @@ def hold_for(situation: Situation, now: datetime, policy: Policy) -> timedelta:
     return min(policy.hold * (1 << doublings), policy.hold_max)
 
 
+def _failure_shown(situation: Situation, active: Candidate, policy: Policy) -> Failure | None:
+    if active.gone_since is not None:
+        return Failure(
+            reason=f"{active.ref} was deleted or disabled",
+            began_at=active.gone_since,
+            qualify_after=active.gone_since,
+        )
+    if active.maintenance:
+        # As long as the maintenance lasts any pass of the other one is a qualification that is fresh enough.
+        since = situation.chosen_at or situation.deciding_since
+        return Failure(reason=f"{active.ref} is in maintenance", began_at=since, qualify_after=since)
+    failure = _shown_by_probes(active, situation.chosen_at, policy)
+    # Whoever begins to decide (a start, a database that was away) looks once with its own eyes first.
+    if failure is None or active.health is None or active.health.last is None:
+        return None
+    since = situation.deciding_since
+    if active.health.last.started_at <= since:
+        return None
+    return replace(
+        failure,
+        qualify_after=max(failure.qualify_after, since),
+        heeded_from=since + policy.start_grace if failure.began_at >= since else None,
+    )
+
+
+def _is_too_early(failure: Failure | None, now: datetime) -> bool:
+    return failure is not None and failure.heeded_from is not None and now < failure.heeded_from
+
+
 def _leave(situation: Situation, failure: Failure, now: datetime, policy: Policy) -> Decision | None:
     recent = len(_recent(situation, now, policy))
     settled = policy.return_gap if recent >= policy.switch_limit else None
     search = _search(situation, situation.preference, failure.qualify_after, now, policy, settled=settled)
     if search.found is not None:
         return _onto(search, Rule.FAIL_OVER, failure)
-    if not failure.strands:
-        return None
     if search.waiting:
         reason = f"{failure.reason}; waiting: {'; '.join(search.waiting)}"
         return _keep(Rule.FAIL_OVER, reason, wake_at=search.wake_at)
+    if not failure.strands:
+        return None
     if situation.stranded_since is None:
         reason = f"{failure.reason}, and no candidate is eligible"
         return Decision(
@@ -188,7 +205,7 @@ def _rescue(
             continue
         gap_ends = _gap_ends(situation, ref, policy)
         if gap_ends is not None and now < gap_ends:
-            wake_at = min(wake_at or gap_ends, gap_ends)
+            wake_at = _sooner(wake_at, gap_ends)
             continue
         return Decision(
             action=Action.MOVE,
@@ -238,8 +255,8 @@ def _search(
         candidate = situation.candidates[ref]
         if _ineligible(candidate, now, policy) is not None or candidate.health is None:
             continue
-        # One that became eligible by the mere passing of time starts its hold now.
-        ripe_at = (candidate.health.eligible_since or now) + settled if settled is not None else None
+        eligible_since = eligible_from(candidate.health, now, policy) or now
+        ripe_at = eligible_since + settled if settled is not None else None
         asked_since = failed_at if failed_at is not None else max(ripe_at or now, situation.deciding_since)
         wait = _wait(situation, candidate, ripe_at, asked_since, now, policy)
         if wait is None:
@@ -247,8 +264,7 @@ def _search(
             search.qualified = _passed_after(candidate, asked_since)
             return search
         search.waiting.append(f"{ref} {wait.reason}")
-        if wait.until is not None:
-            search.wake_at = min(search.wake_at or wait.until, wait.until)
+        search.wake_at = _sooner(search.wake_at, wait.until)
     return search
 
 
@@ -267,12 +283,7 @@ def _wait(
         return _Obstacle(f"was left only just, wait until {gap_ends:%H:%M:%S}", gap_ends)
     # Whatever its newest probe was, if it was no pass it was no qualification: also one without a verdict.
     tried_at = candidate.health.last_started_at if candidate.health else None
-    if (
-        asked_since is None
-        or tried_at is None
-        or tried_at <= asked_since
-        or _passed_after(candidate, asked_since)
-    ):
+    if tried_at is None or tried_at <= asked_since or _passed_after(candidate, asked_since):
         return None
     retry_at = tried_at + policy.qualification_retry
     return (
@@ -295,7 +306,8 @@ def _onto(search: _Search, rule: Rule, failure: Failure | None) -> Decision:
             evidence=failure.evidence if failure else (),
             failure_began_at=failure.began_at if failure else None,
         )
-    passes = tuple(one.result_id for one in candidate.health.window[-2:]) if candidate.health else ()
+    window = candidate.health.window if candidate.health else ()
+    passes = tuple(one.result_id for one in window if one.passed)[-2:]
     return Decision(
         action=Action.MOVE,
         rule=rule,
@@ -382,13 +394,20 @@ def _gap_ends(situation: Situation, ref: ProviderRef, policy: Policy) -> datetim
 
 
 def _passed_after(candidate: Candidate, since: datetime) -> bool:
-    last = candidate.health.last if candidate.health else None
-    return last is not None and last.counts_as is Vote.PASS and last.started_at > since
+    health = candidate.health
+    # A belief that went stale remembers its last result, but has no pass any more.
+    if health is None or health.last is None or not health.passes:
+        return False
+    return health.last.counts_as is Vote.PASS and health.last.started_at > since
 
 
 def _last_result(candidate: Candidate) -> tuple[ResultId, ...]:
     last = candidate.health.last if candidate.health else None
     return (last.result_id,) if last is not None else ()
+
+
+def _sooner(one: datetime | None, other: datetime | None) -> datetime | None:
+    return min((instant for instant in (one, other) if instant is not None), default=None)
 
 
 def _keep(rule: Rule, reason: str, *, wake_at: datetime | None = None) -> Decision:

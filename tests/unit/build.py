@@ -80,7 +80,7 @@ def observed(
     onto: Health | None = None,
     interval: float | None = None,
 ) -> Health:
-    """The belief after these results, each `(start in seconds, outcome)`; it goes stale if `interval` is told."""
+    """The belief after these results, each `(start, outcome)`; it goes stale if `interval` is told."""
     health = onto or Health(fingerprint=MARK)
     for one in seen:
         health = observe(health, one if isinstance(one, ProbeResult) else result(*one, of=of), policy)
