@@ -32,7 +32,6 @@ _NOT_LONGER = (
     ("first_token_timeout_loading", "timeout_loading"),
     ("hold", "hold_max"),
 )
-_SHORTER = (("timeout", "deep_interval"), ("timeout", "standby_interval"))
 
 
 class PolicyError(ValueError):
@@ -158,12 +157,9 @@ def _check(policy: Policy) -> None:
         raise PolicyError("must be 1 or more", "switch_limit")
     for small, large in _NOT_LONGER:
         if getattr(policy, small) > getattr(policy, large):
-            raise PolicyError(_contradiction(policy, small, large, "not be longer than"), small, large)
-    for small, large in _SHORTER:
-        if getattr(policy, small) >= getattr(policy, large):
-            raise PolicyError(_contradiction(policy, small, large, "be shorter than"), small, large)
+            raise PolicyError(_contradiction(policy, small, large), small, large)
 
 
-def _contradiction(policy: Policy, small: str, large: str, must: str) -> str:
+def _contradiction(policy: Policy, small: str, large: str) -> str:
     one, other = show_duration(getattr(policy, small)), show_duration(getattr(policy, large))
-    return f"{small} ({one}) must {must} {large} ({other}); change one of them"
+    return f"{small} ({one}) must not be longer than {large} ({other}); change one of them"
