@@ -1,0 +1,368 @@
+"""The composition root: builds everything, starts it, stops it. The only reader of the wall clock."""
+
+import asyncio
+import os
+import signal
+import socket
+import time
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from uuid import uuid4
+
+import structlog
+
+from monitor import __version__
+from monitor.domain.health import ApplicationStatus
+from monitor.domain.provider import Purpose
+from monitor.jobs.heartbeat import Heartbeat
+from monitor.jobs.lead import Lead
+from monitor.jobs.open_keyring import open_keyring, refuse_key
+from monitor.keyring import Keyring
+from monitor.metrics import Metrics
+from monitor.probing.catalog import load_catalog
+from monitor.probing.prober import Prober
+from monitor.scheduling import Scheduler
+from monitor.settings import Settings
+from monitor.settings.database import address_of
+from monitor.storage.address import Address, connect
+from monitor.storage.daemons import DaemonRow, forget_daemon
+from monitor.storage.embedded import EmbeddedServer
+from monitor.storage.embedded_folder import EmbeddedError
+from monitor.storage.errors import HOPELESS_ERRORS, STORE_ERRORS
+from monitor.storage.leader import LeaderSession
+from monitor.storage.listener import CONFIGURATION_CHANNEL, Listener
+from monitor.storage.migrations import migrate
+from monitor.web import Role, WebServer, create_app, create_open_app
+
+log = structlog.get_logger()
+
+STANDBY_LOOK_SECONDS = 1.0
+AWAY_FIRST_SECONDS = 0.5
+AWAY_MOST_SECONDS = 5.0
+AWAY_SAID_SECONDS = 60.0
+BEAT_SECONDS = 5.0
+FINISH_SECONDS = 5.0
+
+
+class Clock:
+    """The database's clock at the first connection plus our monotonic clock since: no step moves it."""
+
+    def __init__(self) -> None:
+        self._anchor = datetime.now(UTC)
+        self._anchored_at = time.monotonic()
+
+    def now(self) -> datetime:
+        """UTC."""
+        return self._anchor + timedelta(seconds=time.monotonic() - self._anchored_at)
+
+    def anchor(self, now: datetime) -> None:
+        """Take over another clock's time."""
+        self._anchor, self._anchored_at = now, time.monotonic()
+
+
+class StartError(Exception):
+    """The daemon can't start as it is configured; the message says what to mend."""
+
+
+class Daemon:
+    """One `llm-monitor run`: waits for the database, stands by or leads, until it is told to stop."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        *,
+        offer: Callable[[Any, Keyring | None], Awaitable[None]] | None = None,
+        on_ready: Callable[[Address], Awaitable[None]] | None = None,
+    ) -> None:
+        """Build what lives as long as the daemon.
+
+        Args:
+            settings: all of them.
+            offer: called once with a connection when the schema stands, before anything is probed.
+            on_ready: called once when this daemon decides.
+        """
+        self._settings = settings
+        self._offer = offer
+        self._on_ready = on_ready
+        self._clock = Clock()
+        self._anchored = False
+        self._metrics = Metrics(version=__version__)
+        self._embedded = (
+            EmbeddedServer(settings.data_dir, group=settings.pg_group) if settings.database is None else None
+        )
+        self._keyring: Keyring | None = None
+        self._catalog = load_catalog()
+        self._role: Role = "starting"
+        self._away: str | None = "the database has not answered yet"
+        self._stopping = asyncio.Event()
+        self._lead: Lead | None = None
+        self._scheduler: Scheduler | None = None
+        self._prober: Prober | None = None
+        self._identity: DaemonRow | None = None
+        self._prepared = False
+
+    def role(self) -> Role:
+        """Whether it acts, or waits for the daemon that does."""
+        return self._role
+
+    def readiness(self) -> list[str]:
+        """Why it is not ready; empty when it is."""
+        if self._away is not None:
+            return [self._away]
+        if self._role == "standby":
+            return ["standby: another daemon holds the lock"]
+        if self._scheduler is None or not self._scheduler.alive():
+            return ["the schedule does not turn"]
+        return []
+
+    def purposes(self) -> Mapping[Purpose, ApplicationStatus]:
+        """The health of what serves each purpose."""
+        return self._lead.purposes() if self._lead else {}
+
+    def stop(self) -> None:
+        """End soon, and cleanly."""
+        self._stopping.set()
+
+    async def run(self) -> None:
+        """Run until told to stop.
+
+        Raises:
+            StartError, SettingsError, ListenError, EmbeddedError, SchemaError, KeyringError: it can't start.
+        """
+        self._catch_signals()
+        servers = await self._open_doors()
+        lives = asyncio.create_task(self._live(), name="daemon")
+        stops = asyncio.create_task(self._stopping.wait(), name="stop")
+        try:
+            await asyncio.wait({lives, stops}, return_when=asyncio.FIRST_COMPLETED)
+            if lives.done():
+                await lives
+        finally:
+            log.info("stopping")
+            stops.cancel()
+            lives.cancel()
+            await asyncio.gather(lives, stops, return_exceptions=True)
+            await self._close_lead()
+            if self._embedded is not None:
+                await self._embedded.stop()
+            for server in servers:
+                await server.stop()
+            log.info("stopped")
+
+    async def _open_doors(self) -> list[WebServer]:
+        settings = self._settings
+        servers = [WebServer(create_app(self, self._metrics), settings.host, settings.port)]
+        if settings.metrics_listen is not None:
+            host, port = settings.metrics_listen
+            servers.append(
+                WebServer(
+                    create_open_app(self, self._metrics),
+                    host,
+                    port,
+                    host_setting="MONITOR_METRICS_LISTEN",
+                    port_setting="MONITOR_METRICS_LISTEN",
+                )
+            )
+        started: list[WebServer] = []
+        try:
+            for server in servers:
+                await server.start()
+                started.append(server)
+        except BaseException:
+            for server in started:
+                await server.stop()
+            raise
+        self._identity = DaemonRow(
+            instance=uuid4(),
+            host=socket.gethostname(),
+            pid=os.getpid(),
+            version=__version__,
+            role="standby",
+            listen=f"http://{settings.host}:{servers[0].port}",
+            started_at=self._clock.now(),
+        )
+        log.info("listening", url=self._identity.listen)
+        return servers
+
+    async def _live(self) -> None:
+        """Find the database, lead or stand by, and again whenever the session ends."""
+        wait, said_at = AWAY_FIRST_SECONDS, -AWAY_SAID_SECONDS
+        while True:
+            session: LeaderSession | None = None
+            try:
+                address = await self._find_database()
+                session = LeaderSession(address)
+                await session.open()
+                await self._prepare(session, address)
+                self._away = None
+                wait, said_at = AWAY_FIRST_SECONDS, -AWAY_SAID_SECONDS
+                await self._serve(session, address)
+                self._away = "the session with the database has ended"
+                log.warning("database_session_lost")
+            except STORE_ERRORS as error:
+                self._refuse_hopeless(error)
+                self._away = f"the database does not answer ({type(error).__name__})"
+                if time.monotonic() - said_at >= AWAY_SAID_SECONDS:
+                    said_at = time.monotonic()
+                    log.warning("database_away", database=self._database_name(), error=type(error).__name__)
+            finally:
+                self._metrics.set_store_up(False)
+                if session is not None:
+                    await self._end_session(session)
+            await asyncio.sleep(wait)
+            wait = min(wait * 2, AWAY_MOST_SECONDS)
+
+    async def _find_database(self) -> Address:
+        if self._settings.database is not None:
+            return address_of(self._settings.database)
+        if self._embedded is None:
+            raise StartError("no database is named, and none is embedded")
+        try:
+            return await self._embedded.start()
+        except EmbeddedError as error:
+            if not self._prepared:
+                raise
+            # It ran before: a full disk or a slow recovery passes, and probes go on meanwhile.
+            log.warning("embedded_postgres_failed", reason=str(error))
+            raise ConnectionError("the embedded PostgreSQL does not start") from error
+
+    async def _prepare(self, session: LeaderSession, address: Address) -> None:
+        if not self._anchored:
+            self._clock.anchor(await session.read_clock())
+            self._anchored = True
+            self._identity = replace(self._who, started_at=self._clock.now())
+        connection = await connect(address)
+        try:
+            for name in await migrate(connection):
+                log.info("migrated", migration=name)
+            if not self._prepared:
+                self._keyring = await self._open_keyring(connection)
+                if self._offer is not None:
+                    await self._offer(connection, self._keyring)
+        finally:
+            await connection.close()
+        self._prepared = True
+
+    async def _open_keyring(self, connection: Any) -> Keyring | None:
+        settings = self._settings
+        current, old = settings.encryption_key, settings.old_encryption_keys
+        return await open_keyring(
+            connection,
+            current=current.get_secret_value() if current else None,
+            old=tuple(key.get_secret_value() for key in old),
+            key_folder=settings.data_dir if self._embedded is not None else None,
+        )
+
+    async def _serve(self, session: LeaderSession, address: Address) -> None:
+        if not await session.try_lead():
+            await self._stand_by(session)
+        if session.lost.is_set():
+            return
+        lead = self._lead or await self._new_lead()
+        listener = Listener(
+            address, [CONFIGURATION_CHANNEL], lambda *_: lead.rows_changed(), lead.rows_changed
+        )
+        listens = asyncio.create_task(listener.run(), name="listener")
+        try:
+            await lead.take_up(session)
+            self._role = "active"
+            self._metrics.set_active_daemon(True)
+            log.info("leading", targets=len(lead.beliefs.targets))
+            if self._on_ready is not None:
+                on_ready, self._on_ready = self._on_ready, None
+                await on_ready(address)
+            await lead.run(session)
+        finally:
+            listens.cancel()
+            await asyncio.gather(listens, return_exceptions=True)
+
+    async def _stand_by(self, session: LeaderSession) -> None:
+        await self._close_lead()
+        self._role = "standby"
+        self._metrics.set_active_daemon(False)
+        log.info("standing_by", reason="another daemon holds the lock of this database")
+        heartbeat = Heartbeat(self._who)
+        beaten_at = -BEAT_SECONDS
+        while not session.lost.is_set() and not await session.try_lead():
+            if time.monotonic() - beaten_at >= BEAT_SECONDS:
+                beaten_at = time.monotonic()
+                await heartbeat.beat(session, "standby")
+            try:
+                async with asyncio.timeout(STANDBY_LOOK_SECONDS):
+                    await session.lost.wait()
+            except TimeoutError:
+                continue
+
+    async def _new_lead(self) -> Lead:
+        settings, keyring = self._settings, self._keyring
+        self._prober = Prober(
+            unseal=keyring.unseal if keyring else refuse_key,
+            now=self._clock.now,
+            overall_limit=settings.concurrency,
+            upstream_limit=settings.upstream_concurrency,
+        )
+        await self._prober.start()
+        self._scheduler = Scheduler(on_lag=self._metrics.observe_schedule_lag)
+        self._scheduler.start()
+        self._lead = Lead(
+            catalog=self._catalog,
+            policy_for=settings.policy_for,
+            prober=self._prober,
+            schedule=self._scheduler,
+            metrics=self._metrics,
+            now=self._clock.now,
+            keep=timedelta(days=settings.retention_days),
+            identity=self._who,
+        )
+        return self._lead
+
+    async def _close_lead(self) -> None:
+        """Cease to probe; what is not stored by now was stored or lost with its session."""
+        scheduler, prober, lead = self._scheduler, self._prober, self._lead
+        self._scheduler = self._prober = self._lead = None
+        if scheduler is not None:
+            await scheduler.stop()
+        if prober is not None:
+            await prober.close()
+        if lead is not None:
+            lead.stop()
+
+    async def _end_session(self, session: LeaderSession) -> None:
+        """Leave with everything stored, and without a trace of a daemon that no longer lives."""
+        try:
+            if not session.lost.is_set() and self._identity is not None:
+                async with asyncio.timeout(FINISH_SECONDS):
+                    if self._lead is not None and session.leads:
+                        if self._scheduler is not None:
+                            await self._scheduler.stop()
+                        await self._lead.finish(session)
+                    async with session.use() as connection:
+                        await forget_daemon(connection, self._identity.instance)
+        except STORE_ERRORS as error:
+            log.warning("not_everything_stored", error=type(error).__name__)
+        finally:
+            await session.close()
+
+    def _refuse_hopeless(self, error: BaseException) -> None:
+        """Waiting does not mend a wrong password; once it has worked, it may be mended on the other side."""
+        if not self._prepared and isinstance(error, HOPELESS_ERRORS):
+            raise StartError(
+                f"{self._database_name()} refuses: {error}; mend DATABASE_URL or POSTGRES_*"
+            ) from error
+
+    def _database_name(self) -> str:
+        database = self._settings.database
+        return address_of(database).describe() if database is not None else str(self._settings.data_dir)
+
+    @property
+    def _who(self) -> DaemonRow:
+        if self._identity is None:
+            raise RuntimeError("the doors open first")
+        return self._identity
+
+    def _catch_signals(self) -> None:
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGINT, signal.SIGTERM):
+            loop.add_signal_handler(number, self.stop)

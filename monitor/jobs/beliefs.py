@@ -1,0 +1,241 @@
+"""What the deciding daemon has in its head: targets, healths, purposes. The jobs read and write it."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+
+from monitor.domain.budget import day_start
+from monitor.domain.configuration import Configuration
+from monitor.domain.embedding import same_space
+from monitor.domain.health import (
+    DEMOTING,
+    ApplicationStatus,
+    Block,
+    Health,
+    HealthState,
+    application_status,
+    blocks,
+    expire,
+    is_eligible,
+    warnings,
+    worst,
+)
+from monitor.domain.outcome import ProbeResult
+from monitor.domain.policy import Policy
+from monitor.domain.preference import ordered
+from monitor.domain.provider import ProviderRef, Purpose
+from monitor.domain.schedule import Role
+from monitor.domain.situation import Candidate, Situation, Switch
+from monitor.domain.target import Target, TargetId
+from monitor.storage.healths import StoredHealth
+from monitor.storage.purposes import PurposeState
+
+
+@dataclass(slots=True)
+class Spending:
+    """What probing has cost since midnight UTC.
+
+    Attributes:
+        day: that midnight.
+        spent_usd: by provider.
+        last_usd: what the last probe of a target cost.
+    """
+
+    day: datetime
+    spent_usd: dict[ProviderRef, float] = field(default_factory=dict)
+    last_usd: dict[TargetId, float] = field(default_factory=dict)
+
+    def add(self, result: ProbeResult) -> None:
+        """Count one result."""
+        day = day_start(result.ended_at)
+        if day > self.day:
+            self.day = day
+            self.spent_usd.clear()
+        if result.cost_usd is not None:
+            ref = result.target.provider
+            self.spent_usd[ref] = self.spent_usd.get(ref, 0.0) + result.cost_usd
+            self.last_usd[result.target] = result.cost_usd
+
+    def round_usd(self, ref: ProviderRef) -> float:
+        """What one probe of each target of a provider costs, as far as known."""
+        return sum(cost for target, cost in self.last_usd.items() if target.provider == ref)
+
+
+class Beliefs:
+    """The state of a daemon that decides; read and written on one event loop, never across an await.
+
+    Attributes:
+        targets: what is probed now.
+        healths: what we believe of it.
+        intervals: its deep interval now.
+        configuration: the rows as last read.
+        purposes: who serves, as last seen or written.
+        switches: automatic moves of the last hours.
+        gone_since: when a wanted provider was seen missing.
+        vectors: of embedders, by provider and fingerprint, from their first good probe.
+        spending: what probing costs.
+        deciding_since: when this daemon began to decide, or found its records again.
+    """
+
+    def __init__(self, policy_for: Callable[[Purpose | None], Policy], now: datetime) -> None:
+        self.policy_for = policy_for
+        self.targets: dict[TargetId, Target] = {}
+        self.healths: dict[TargetId, Health] = {}
+        self.intervals: dict[TargetId, timedelta] = {}
+        self.configuration: Configuration | None = None
+        self.purposes: dict[Purpose, PurposeState] = {}
+        self.switches: dict[Purpose, tuple[Switch, ...]] = {}
+        self.gone_since: dict[ProviderRef, datetime] = {}
+        self.vectors: dict[tuple[ProviderRef, str], tuple[float, ...]] = {}
+        self.spending = Spending(day=day_start(now))
+        self.deciding_since = now
+
+    @property
+    def names(self) -> dict[ProviderRef, str]:
+        """The operator's names."""
+        return dict(self.configuration.names) if self.configuration else {}
+
+    def preference(self, purpose: Purpose) -> tuple[ProviderRef, ...]:
+        """The operator's order for a purpose."""
+        return self.configuration.preferences.get(purpose, ()) if self.configuration else ()
+
+    def active(self, purpose: Purpose) -> ProviderRef | None:
+        """Who serves a purpose."""
+        state = self.purposes.get(purpose)
+        return state.seen.active if state and state.seen else None
+
+    def role(self, target: TargetId) -> Role:
+        """What a target does for its purpose."""
+        if target.purpose is None:
+            return Role.STANDBY
+        order, active = self.preference(target.purpose), self.active(target.purpose)
+        wanted = target.provider == active or target.provider in order
+        state = self.purposes.get(target.purpose)
+        if wanted and state is not None and state.stranded_since is not None:
+            return Role.STRANDED
+        if target.provider == active:
+            return Role.SERVING
+        if active in order and target.provider in order[: order.index(active)]:
+            return Role.RETURNING
+        return Role.STANDBY
+
+    def expire(self, now: datetime) -> list[TargetId]:
+        """Give up beliefs that have become stale; returns those that changed."""
+        changed = []
+        for id_, health in self.healths.items():
+            expired = expire(health, now)
+            if expired is not health:
+                self.healths[id_] = expired
+                changed.append(id_)
+        return changed
+
+    def situation(
+        self, purpose: Purpose, now: datetime, healths: Mapping[ProviderRef, Health] | None = None
+    ) -> Situation | None:
+        """What there is to decide on, or None for a purpose that nobody serves.
+
+        Args:
+            purpose: whose.
+            now: UTC.
+            healths: these instead of our own, for a second look at what is stored.
+        """
+        state = self.purposes.get(purpose)
+        if state is None or state.seen is None:
+            return None
+        order = self.preference(purpose)
+        refs = ordered((state.seen.active, *order))
+        return Situation(
+            purpose=purpose,
+            active=state.seen.active,
+            preference=order,
+            candidates={ref: self._candidate(ref, purpose, order, now, healths) for ref in refs},
+            deciding_since=self.deciding_since,
+            chosen_at=state.chosen_at,
+            switches=self.switches.get(purpose, ()),
+            stranded_since=state.stranded_since,
+            paused=state.paused,
+            pinned=state.pinned is not None and (state.pinned_until is None or state.pinned_until > now),
+        )
+
+    def stored(self, id_: TargetId, now: datetime) -> StoredHealth:
+        """A belief as it is kept."""
+        health, policy = self.healths[id_], self.policy_for(id_.purpose)
+        found = blocks(health, now, policy)
+        return StoredHealth(
+            target=id_,
+            health=health,
+            eligible=is_eligible(health, now, policy),
+            warnings=tuple(sorted(warnings(health, now, policy))),
+            block=",".join(sorted(found)) or None,
+            status=self.status(id_, now),
+        )
+
+    def status(self, id_: TargetId, now: datetime) -> ApplicationStatus:
+        """The application's word for a target."""
+        gone = frozenset({Block.GONE}) if id_.provider in self.gone_since else frozenset[Block]()
+        return application_status(self.healths[id_], gone, now, self.policy_for(id_.purpose))
+
+    def provider_status(self, ref: ProviderRef, now: datetime) -> ApplicationStatus:
+        """The application's word for a provider: the worst of its targets."""
+        return worst(tuple(self.status(id_, now) for id_ in self.healths if id_.provider == ref))
+
+    def purpose_status(self, purpose: Purpose, now: datetime) -> ApplicationStatus:
+        """The application's word for a purpose: that of the one that serves it."""
+        active = self.active(purpose)
+        id_ = TargetId(provider=active, purpose=purpose) if active else None
+        return self.status(id_, now) if id_ in self.healths else ApplicationStatus.UNKNOWN
+
+    def blocks(self, id_: TargetId, now: datetime) -> frozenset[Block]:
+        """What keeps a target from serving or from being moved onto."""
+        return blocks(self.healths[id_], now, self.policy_for(id_.purpose))
+
+    def health_word(self, id_: TargetId, now: datetime) -> str:
+        """The state for metrics: up, down, unknown or blocked."""
+        health = self.healths[id_]
+        if self.blocks(id_, now) & DEMOTING:
+            return "blocked"
+        return str(health.state)
+
+    def moved(self, purpose: Purpose, state: PurposeState, switch: Switch) -> None:
+        """Take note of a move that has been committed."""
+        self.purposes[purpose] = state
+        self.switches[purpose] = (*self.switches.get(purpose, ()), switch)[-50:]
+
+    def strand(self, purpose: Purpose, since: datetime | None) -> None:
+        """Take note that nobody serves, or that somebody does again."""
+        self.purposes[purpose] = replace(self.purposes[purpose], stranded_since=since)
+
+    def known_down(self) -> int:
+        """How many targets are believed down."""
+        return sum(health.state is HealthState.DOWN for health in self.healths.values())
+
+    def _candidate(
+        self,
+        ref: ProviderRef,
+        purpose: Purpose,
+        order: tuple[ProviderRef, ...],
+        now: datetime,
+        healths: Mapping[ProviderRef, Health] | None,
+    ) -> Candidate:
+        own = self.healths.get(TargetId(provider=ref, purpose=purpose))
+        health = own if healths is None else healths.get(ref)
+        return Candidate(
+            ref=ref,
+            health=expire(health, now) if health else None,
+            gone_since=self.gone_since.get(ref),
+            same_space=self._same_space(order[0], ref) if purpose is Purpose.EMBEDDINGS and order else True,
+        )
+
+    def _same_space(self, preferred: ProviderRef, other: ProviderRef) -> bool | None:
+        if preferred == other:
+            return True
+        one = self.targets.get(TargetId(provider=preferred, purpose=Purpose.EMBEDDINGS))
+        two = self.targets.get(TargetId(provider=other, purpose=Purpose.EMBEDDINGS))
+        if one is None or two is None:
+            return None
+        return same_space(
+            one.embedding_space,
+            two.embedding_space,
+            self.vectors.get((preferred, one.fingerprint)),
+            self.vectors.get((other, two.fingerprint)),
+        )

@@ -1,0 +1,182 @@
+"""All the jobs of a daemon that decides, from the moment it leads until it no longer does."""
+
+import asyncio
+from collections.abc import Callable, Coroutine
+from dataclasses import replace
+from datetime import datetime, timedelta
+from typing import Any
+
+import structlog
+
+from monitor.domain.budget import day_start
+from monitor.domain.catalog import Catalog
+from monitor.domain.health import ApplicationStatus
+from monitor.domain.policy import Policy
+from monitor.domain.provider import Purpose
+from monitor.jobs.beliefs import Beliefs
+from monitor.jobs.heartbeat import Heartbeat
+from monitor.jobs.judge_purposes import JudgePurposes
+from monitor.jobs.probe_target import Prober, ProbeTarget, Schedule
+from monitor.jobs.prune import Prune
+from monitor.jobs.store_results import Pending, StoreResults
+from monitor.jobs.sync_targets import SyncTargets
+from monitor.metrics import Metrics
+from monitor.storage.daemons import DaemonRow, forget_silent_daemons
+from monitor.storage.healths import load_healths
+from monitor.storage.leader import LeaderSession
+from monitor.storage.purposes import PurposeState, load_purposes, load_switches
+from monitor.storage.references import load_references
+from monitor.storage.results import spent_since
+
+log = structlog.get_logger()
+
+SWITCHES_KEPT = timedelta(hours=2)
+SILENT_FORGOTTEN = timedelta(hours=1)
+
+
+class Lead:
+    """The jobs and what they share.
+
+    A lost session stops only what writes and decides: probes go on, and their results wait for the next one.
+    """
+
+    def __init__(
+        self,
+        *,
+        catalog: Catalog,
+        policy_for: Callable[[Purpose | None], Policy],
+        prober: Prober,
+        schedule: Schedule,
+        metrics: Metrics,
+        now: Callable[[], datetime],
+        keep: timedelta,
+        identity: DaemonRow,
+    ) -> None:
+        self._metrics = metrics
+        self._now = now
+        self._catalog = catalog
+        self._instance = str(identity.instance)
+        self._heartbeat = Heartbeat(identity)
+        self.beliefs = Beliefs(policy_for, now())
+        self._pending = Pending(self.beliefs, metrics, now)
+        self._store = StoreResults(self.beliefs, self._pending, metrics, now)
+        self._probes = ProbeTarget(
+            beliefs=self.beliefs,
+            pending=self._pending,
+            metrics=metrics,
+            prober=prober,
+            schedule=schedule,
+            now=now,
+        )
+        self.judge = JudgePurposes(
+            beliefs=self.beliefs,
+            pending=self._pending,
+            metrics=metrics,
+            now=now,
+            probe_now=self._probes.probe_now,
+            reschedule=self._probes.reschedule,
+            resync=self.rows_changed,
+            instance=str(identity.instance),
+        )
+        self._probes.judge = self.judge.judge
+        self._prune = Prune(keep, now)
+        self._sync: SyncTargets | None = None
+
+    def rows_changed(self) -> None:
+        """Some row of the application has changed."""
+        if self._sync is not None:
+            self._sync.changed()
+
+    async def take_up(self, session: LeaderSession) -> None:
+        """Load what was known, read the rows and begin to probe; again after every loss of the session.
+
+        Raises:
+            STORE_ERRORS: the database did not answer.
+        """
+        now = self._now()
+        async with session.use() as connection:
+            await forget_silent_daemons(connection, SILENT_FORGOTTEN)
+            self.beliefs.purposes = {
+                purpose: _not_after(state, now)
+                for purpose, state in (await load_purposes(connection)).items()
+            }
+            self.beliefs.switches = {
+                purpose: tuple(replace(one, at=min(one.at, now)) for one in switches)
+                for purpose, switches in (await load_switches(connection, now - SWITCHES_KEPT)).items()
+            }
+            if self._sync is None:
+                self.beliefs.vectors = await load_references(connection)
+                self.beliefs.spending.spent_usd = await spent_since(connection, day_start(now))
+                self._sync = SyncTargets(
+                    beliefs=self.beliefs,
+                    pending=self._pending,
+                    metrics=self._metrics,
+                    catalog=self._catalog,
+                    probes=self._probes,
+                    judge=self.judge,
+                    stored_healths=await load_healths(connection),
+                    now=self._now,
+                    instance=self._instance,
+                )
+        self.beliefs.deciding_since = now
+        await self._sync.sync(session)
+        self._metrics.set_store_up(True)
+
+    async def run(self, session: LeaderSession) -> None:
+        """Do every job until the session is lost."""
+        if self._sync is None:
+            raise RuntimeError("take_up comes first")
+        jobs = (self._heartbeat.run, self._store.run, self._sync.run, self.judge.run, self._prune.run)
+        tasks = [asyncio.create_task(self._guard(job(session)), name=job.__qualname__) for job in jobs]
+        try:
+            await session.lost.wait()
+        finally:
+            self._metrics.set_store_up(False)
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def finish(self, session: LeaderSession) -> None:
+        """Store what is still pending, at the end.
+
+        Raises:
+            STORE_ERRORS: the database did not answer; what was pending is lost.
+        """
+        while len(self._pending):
+            await self._store.flush(session)
+        await self._store.flush(session)
+
+    def stop(self) -> None:
+        """Cease to probe: another daemon leads now. Stop the schedule first."""
+        for target in self.beliefs.targets.values():
+            self._metrics.remove_target(target.id)
+            self._metrics.remove_provider(target.id.provider)
+        for purpose in Purpose:
+            self._metrics.remove_purpose(purpose)
+        self.beliefs.targets.clear()
+
+    def purposes(self) -> dict[Purpose, ApplicationStatus]:
+        """The application's word for every purpose that somebody serves."""
+        now = self._now()
+        return {
+            purpose: self.beliefs.purpose_status(purpose, now)
+            for purpose, state in self.beliefs.purposes.items()
+            if state.seen is not None
+        }
+
+    async def _guard(self, job: Coroutine[Any, Any, None]) -> None:
+        # A job that dies of a fault of ours must not leave a daemon that looks alive and does nothing.
+        try:
+            await job
+        except Exception:
+            log.exception("job_died")
+            raise
+
+
+def _not_after(state: PurposeState, now: datetime) -> PurposeState:
+    # Written before somebody set the database's clock back: what lies ahead began now.
+    return replace(
+        state,
+        chosen_at=min(state.chosen_at, now) if state.chosen_at else None,
+        stranded_since=min(state.stranded_since, now) if state.stranded_since else None,
+    )

@@ -1,0 +1,219 @@
+"""Probe one target, and take its result through counting, storing, judging and planning the next one."""
+
+from collections.abc import Awaitable, Callable
+from datetime import datetime, timedelta
+from typing import Protocol
+
+import structlog
+
+from monitor.domain.budget import stretch
+from monitor.domain.health import Health, blocks, expect, observe, warnings
+from monitor.domain.outcome import Outcome, ProbeResult, Vote
+from monitor.domain.policy import Policy
+from monitor.domain.provider import Purpose
+from monitor.domain.schedule import deep_interval, is_contested, light_interval
+from monitor.domain.target import ProbeKind, Target, TargetId
+from monitor.jobs.beliefs import Beliefs
+from monitor.jobs.store_results import Pending
+from monitor.metrics import Metrics
+
+log = structlog.get_logger()
+
+
+class Prober(Protocol):
+    """Asks a target; always answers, whatever happens."""
+
+    async def probe(self, target: Target, kind: ProbeKind, policy: Policy) -> ProbeResult:
+        """One probe."""
+
+
+class Schedule(Protocol):
+    """Runs jobs on their grid."""
+
+    def put(
+        self,
+        job_id: str,
+        interval: timedelta,
+        run: Callable[[], Awaitable[None]],
+        *,
+        jitter: float = 0.0,
+        anchor_delay: timedelta | None = None,
+        soon: bool = False,
+    ) -> None:
+        """Add a job or change its interval."""
+
+    def run_now(self, job_id: str) -> bool:
+        """Bring the next run forward."""
+
+    def remove(self, job_id: str) -> None:
+        """Stop a job."""
+
+
+class ProbeTarget:
+    """The probes of every target, and when the next ones are."""
+
+    def __init__(
+        self,
+        *,
+        beliefs: Beliefs,
+        pending: Pending,
+        metrics: Metrics,
+        prober: Prober,
+        schedule: Schedule,
+        now: Callable[[], datetime],
+    ) -> None:
+        self._beliefs = beliefs
+        self._pending = pending
+        self._metrics = metrics
+        self._prober = prober
+        self._schedule = schedule
+        self._now = now
+        self._forwarded: dict[TargetId, datetime] = {}
+        self.judge: Callable[[Purpose | None], None] = lambda _purpose: None
+
+    def start(self, target: Target) -> None:
+        """Begin to probe a target; its first probes come soon, spread over all that start."""
+        policy = self._beliefs.policy_for(target.id.purpose)
+        self._put(target.id, ProbeKind.LIGHT, light_interval(target, policy), policy, soon=True)
+        if target.id.purpose is not None:
+            interval = self._interval(target, policy)
+            self._beliefs.intervals[target.id] = interval
+            self._put(target.id, ProbeKind.DEEP, interval, policy, soon=True)
+
+    def stop(self, id_: TargetId) -> None:
+        """Cease to probe a target."""
+        for kind in ProbeKind:
+            self._schedule.remove(_job(id_, kind))
+        self._beliefs.intervals.pop(id_, None)
+        self._forwarded.pop(id_, None)
+
+    def probe_now(self, id_: TargetId) -> None:
+        """Bring the next deep probe forward to now."""
+        self._schedule.run_now(_job(id_, ProbeKind.DEEP))
+
+    def reschedule(self, id_: TargetId, *, after_result: bool = False) -> None:
+        """Plan the next deep probe anew; nothing changes when its interval does not.
+
+        Args:
+            id_: whose.
+            after_result: a result has just come: a re-check is counted from its end.
+        """
+        target = self._beliefs.targets.get(id_)
+        if target is None or id_.purpose is None:
+            return
+        policy = self._beliefs.policy_for(id_.purpose)
+        interval, before = self._interval(target, policy), self._beliefs.intervals.get(id_)
+        self._beliefs.intervals[id_] = interval
+        health = expect(self._beliefs.healths[id_], interval, policy)
+        self._beliefs.healths[id_] = health
+        if after_result and is_contested(health, self._now(), policy):
+            # From the end of the last one, without jitter: the span of a fall is measured there too.
+            self._put(id_, ProbeKind.DEEP, interval, policy, anchor_delay=interval)
+        elif interval != before:
+            self._put(id_, ProbeKind.DEEP, interval, policy)
+
+    async def run(self, id_: TargetId, kind: ProbeKind) -> None:
+        """Probe a target as it is described now."""
+        target = self._beliefs.targets.get(id_)
+        if target is None:
+            return
+        self.take(target, await self._prober.probe(target, kind, self._beliefs.policy_for(id_.purpose)))
+
+    def take(self, target: Target, result: ProbeResult) -> None:
+        """Take a result through; no await, so that one target's results pass in order."""
+        self._metrics.observe_probe(target, result)
+        self._pending.add(result)
+        self._beliefs.spending.add(result)
+        log.debug("probed", target=str(target.id), kind=str(result.kind), outcome=str(result.outcome))
+        before = self._beliefs.healths.get(target.id)
+        if before is None or before.fingerprint != result.fingerprint:
+            return
+        policy = self._beliefs.policy_for(target.id.purpose)
+        after = observe(before, result, policy)
+        self._beliefs.healths[target.id] = after
+        self._pending.mark(target.id)
+        if result.outcome is Outcome.PROBE_INVALID:
+            log.error("probe_invalid", target=str(target.id), name=target.name, detail=result.detail)
+        self._tell(target, before, after, result, policy)
+        if result.kind is ProbeKind.DEEP:
+            self._keep_vector(target, result)
+            self.reschedule(target.id, after_result=True)
+            self.judge(target.id.purpose)
+        else:
+            self._forward(target, result, policy)
+
+    def _forward(self, target: Target, result: ProbeResult, policy: Policy) -> None:
+        # A light failure judges nothing: it asks for the proof.
+        if target.id.purpose is None or result.vote not in (Vote.FAILURE, Vote.BLOCK):
+            return
+        now, last = self._now(), self._forwarded.get(target.id)
+        if last is None or now - last >= policy.light_forward_interval:
+            self._forwarded[target.id] = now
+            self.probe_now(target.id)
+
+    def _keep_vector(self, target: Target, result: ProbeResult) -> None:
+        vector, place = result.readings.embedding, (target.id.provider, target.fingerprint)
+        if vector is not None and result.outcome is Outcome.OK and place not in self._beliefs.vectors:
+            self._beliefs.vectors[place] = vector
+            self._pending.add_vector(*place, vector)
+
+    def _tell(
+        self, target: Target, before: Health, after: Health, result: ProbeResult, policy: Policy
+    ) -> None:
+        now = self._now()
+        self._metrics.set_health(
+            target, self._beliefs.health_word(target.id, now), blocks(after, now, policy)
+        )
+        who = {"target": str(target.id), "name": target.name}
+        if before.state is not after.state:
+            event = log.warning if after.fell_on else log.info
+            event(
+                "health_changed",
+                **who,
+                before=str(before.state),
+                after=str(after.state),
+                outcome=str(result.outcome),
+                detail=result.detail or None,
+            )
+        for name, found in (("block", blocks), ("warning", warnings)):
+            old, new = found(before, now, policy), found(after, now, policy)
+            for one in sorted(new - old):
+                log.warning(f"{name}_began", **who, **{name: str(one)}, detail=result.detail or None)
+            for one in sorted(old - new):
+                log.info(f"{name}_ended", **who, **{name: str(one)})
+
+    def _interval(self, target: Target, policy: Policy) -> timedelta:
+        health, now = self._beliefs.healths[target.id], self._now()
+        wanted = deep_interval(target, self._beliefs.role(target.id), health, now, policy)
+        ref, spending = target.id.provider, self._beliefs.spending
+        limit = target.probe.daily_cost_usd
+        return stretch(
+            wanted,
+            spent_usd=spending.spent_usd.get(ref, 0.0),
+            round_usd=spending.round_usd(ref),
+            limit_usd=policy.daily_cost_usd if limit is None else limit,
+            now=now,
+        )
+
+    def _put(
+        self,
+        id_: TargetId,
+        kind: ProbeKind,
+        interval: timedelta,
+        policy: Policy,
+        *,
+        anchor_delay: timedelta | None = None,
+        soon: bool = False,
+    ) -> None:
+        self._schedule.put(
+            _job(id_, kind),
+            interval,
+            lambda: self.run(id_, kind),
+            jitter=policy.jitter if anchor_delay is None else 0.0,
+            anchor_delay=anchor_delay,
+            soon=soon,
+        )
+
+
+def _job(id_: TargetId, kind: ProbeKind) -> str:
+    return f"{id_}:{kind}"

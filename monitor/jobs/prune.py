@@ -1,0 +1,36 @@
+"""Keep partitions ready ahead of time, and drop those whose results have expired."""
+
+import asyncio
+from collections.abc import Callable
+from datetime import datetime, timedelta
+
+import structlog
+
+from monitor.storage.errors import STORE_ERRORS
+from monitor.storage.leader import LeaderSession
+from monitor.storage.partitions import ensure_partitions, prune
+
+log = structlog.get_logger()
+
+EVERY_SECONDS = 3600.0
+
+
+class Prune:
+    """Once an hour, and at the start."""
+
+    def __init__(self, keep: timedelta, now: Callable[[], datetime]) -> None:
+        self._keep = keep
+        self._now = now
+
+    async def run(self, session: LeaderSession) -> None:
+        """Tend the partitions until the session ends."""
+        while not session.lost.is_set():
+            try:
+                async with session.use() as connection:
+                    await ensure_partitions(connection, self._now())
+                    dropped = await prune(connection, self._now(), keep=self._keep)
+                if dropped:
+                    log.info("results_pruned", partitions=dropped)
+            except STORE_ERRORS as error:
+                log.warning("results_not_pruned", error=type(error).__name__)
+            await asyncio.sleep(EVERY_SECONDS)

@@ -1,0 +1,230 @@
+"""Follow the application's rows: what is probed, who serves, what an operator wants, which are bad."""
+
+import asyncio
+from collections.abc import Callable
+from datetime import datetime
+from typing import Any
+
+import structlog
+
+from monitor.domain.catalog import Catalog
+from monitor.domain.configuration import Configuration, read_configuration
+from monitor.domain.health import Health, expire
+from monitor.domain.preference import Pointers, ordered, read_edit
+from monitor.domain.provider import ProviderRef, Purpose
+from monitor.domain.schedule import plan
+from monitor.domain.target import Target, TargetId
+from monitor.jobs.beliefs import Beliefs
+from monitor.jobs.judge_purposes import JudgePurposes, export_purpose
+from monitor.jobs.probe_target import ProbeTarget
+from monitor.jobs.store_results import Pending
+from monitor.metrics import Metrics
+from monitor.storage.errors import STORE_ERRORS
+from monitor.storage.healths import forget_healths
+from monitor.storage.leader import LeaderSession
+from monitor.storage.problems import replace_problems
+from monitor.storage.providers import read_rows
+from monitor.storage.purposes import adopt_edit, forget_purpose, load_purposes
+
+log = structlog.get_logger()
+
+EVERY_SECONDS = 15.0
+EDIT_ATTEMPTS = 5
+
+
+class SyncTargets:
+    """Reads the rows when they change, and every 15 s in case nobody said so."""
+
+    def __init__(
+        self,
+        *,
+        beliefs: Beliefs,
+        pending: Pending,
+        metrics: Metrics,
+        catalog: Catalog,
+        probes: ProbeTarget,
+        judge: JudgePurposes,
+        stored_healths: dict[TargetId, Health],
+        now: Callable[[], datetime],
+        instance: str,
+    ) -> None:
+        self._beliefs = beliefs
+        self._pending = pending
+        self._metrics = metrics
+        self._catalog = catalog
+        self._probes = probes
+        self._judge = judge
+        self._stored_healths = stored_healths
+        self._now = now
+        self._instance = instance
+        self._changed = asyncio.Event()
+        self._exported: set[ProviderRef] = set()
+
+    def changed(self) -> None:
+        """Some row has changed: read them soon."""
+        self._changed.set()
+
+    async def run(self, session: LeaderSession) -> None:
+        """Follow the rows until the session ends."""
+        while not session.lost.is_set():
+            try:
+                async with asyncio.timeout(EVERY_SECONDS):
+                    await self._changed.wait()
+            except TimeoutError:
+                log.debug("rows_read_without_notice")
+            self._changed.clear()
+            try:
+                await self.sync(session)
+            except STORE_ERRORS as error:
+                log.warning("rows_not_read", error=type(error).__name__)
+                self._changed.set()
+                await asyncio.sleep(1)
+
+    async def sync(self, session: LeaderSession) -> None:
+        """Read the rows and make them true.
+
+        Raises:
+            STORE_ERRORS: the database did not answer; nothing has changed then.
+        """
+        async with session.use() as connection:
+            configuration = await self._read(connection)
+            self._note_gone(configuration)
+            self._adopt(configuration)
+            await self._apply(connection, configuration)
+        self._export(configuration)
+        self._judge.judge_all()
+
+    async def _read(self, connection: Any) -> Configuration:
+        for _ in range(EDIT_ATTEMPTS):
+            configuration = read_configuration(await read_rows(connection), self._catalog)
+            if await self._take_edits(connection, configuration):
+                return configuration
+        raise TimeoutError("the rows change faster than they can be read")
+
+    async def _take_edits(self, connection: Any, configuration: Configuration) -> bool:
+        """Take up what operators wrote since; False when the rows have to be read again."""
+        states, now = self._beliefs.purposes, self._now()
+        edited = False
+        for purpose, row in configuration.pointers.items():
+            state = states.get(purpose)
+            edit = read_edit(state.seen if state else None, row, configuration.preferences.get(purpose, ()))
+            if edit is None:
+                continue
+            edited = True
+            names = dict(configuration.names)
+            if await adopt_edit(connection, purpose, row, edit, state, names, now, self._instance):
+                self._tell_edit(
+                    purpose, row, known=state is not None, chosen=edit.chosen, configuration=configuration
+                )
+        for purpose in [
+            one for one, state in states.items() if state.seen and one not in configuration.pointers
+        ]:
+            await forget_purpose(connection, purpose)
+            log.warning("purpose_without_provider", purpose=str(purpose))
+            edited = True
+        if edited:
+            self._beliefs.purposes = await load_purposes(connection)
+        return not edited
+
+    def _tell_edit(
+        self, purpose: Purpose, row: Pointers, *, known: bool, chosen: bool, configuration: Configuration
+    ) -> None:
+        event = ("operator_chose" if chosen else "operator_changed_fallback") if known else "purpose_adopted"
+        name = configuration.names.get(row.active)
+        log.info(event, purpose=str(purpose), active=f"{row.active} ({name})", fallback=str(row.fallback))
+        if chosen:
+            self._probes.probe_now(TargetId(provider=row.active, purpose=purpose))
+
+    def _note_gone(self, configuration: Configuration) -> None:
+        gone, now = self._beliefs.gone_since, self._now()
+        wanted = self._wanted(configuration)
+        for ref in wanted - configuration.present - gone.keys():
+            gone[ref] = now
+            log.warning("provider_gone", provider=str(ref), name=configuration.names.get(ref))
+        for ref in [one for one in gone if one in configuration.present or one not in wanted]:
+            del gone[ref]
+            log.info("provider_back", provider=str(ref), name=configuration.names.get(ref))
+
+    def _wanted(self, configuration: Configuration) -> set[ProviderRef]:
+        return {
+            ref
+            for purpose, row in configuration.pointers.items()
+            for ref in ordered((row.active, *configuration.preferences.get(purpose, ())))
+        }
+
+    def _adopt(self, configuration: Configuration) -> None:
+        before = self._beliefs.configuration
+        old = before.problems if before else {}
+        for subject, message in configuration.problems.items():
+            if old.get(subject) != message:
+                log.warning("configuration_problem", subject=subject, problem=message)
+        for subject in old.keys() - configuration.problems.keys():
+            log.info("configuration_problem_solved", subject=subject)
+        self._beliefs.configuration = configuration
+
+    async def _apply(self, connection: Any, configuration: Configuration) -> None:
+        changes = plan(configuration.targets, self._beliefs.targets)
+        await replace_problems(connection, dict(configuration.problems))
+        await forget_healths(
+            connection, [id_ for id_ in changes.stop if not self._is_bad(id_, configuration)]
+        )
+        for id_ in changes.stop:
+            self._stop(id_)
+        for target in changes.change:
+            self._change(target)
+        for target in changes.start:
+            self._start(target)
+        # What a target does for its purpose may have changed with any row.
+        for id_ in self._beliefs.targets:
+            self._probes.reschedule(id_)
+
+    def _start(self, target: Target) -> None:
+        now, stored = self._now(), self._stored_healths.pop(target.id, None)
+        # A belief from the future (somebody set the clock back) would make every new result an older one.
+        ahead = stored is not None and stored.last_started_at is not None and stored.last_started_at > now
+        if stored is None or ahead or stored.fingerprint != target.fingerprint:
+            stored = Health(fingerprint=target.fingerprint)
+        self._beliefs.healths[target.id] = expire(stored, now)
+        self._beliefs.targets[target.id] = target
+        self._probes.start(target)
+        self._pending.mark(target.id)
+        log.info("target_started", target=str(target.id), name=target.name, model=target.model)
+
+    def _change(self, target: Target) -> None:
+        before = self._beliefs.targets[target.id]
+        self._beliefs.targets[target.id] = target
+        if before.fingerprint == target.fingerprint:
+            self._probes.start(target)
+            return
+        self._beliefs.healths[target.id] = Health(fingerprint=target.fingerprint)
+        self._probes.start(target)
+        self._probes.probe_now(target.id)
+        self._pending.mark(target.id)
+        log.info("target_changed", target=str(target.id), name=target.name, model=target.model)
+
+    def _stop(self, id_: TargetId) -> None:
+        self._probes.stop(id_)
+        self._metrics.remove_target(id_)
+        del self._beliefs.targets[id_]
+        self._beliefs.healths.pop(id_, None)
+        log.info("target_stopped", target=str(id_))
+
+    def _is_bad(self, id_: TargetId, configuration: Configuration) -> bool:
+        # A row that can't be read keeps its stored belief: it may be mended in a minute.
+        return str(id_.provider) in configuration.problems
+
+    def _export(self, configuration: Configuration) -> None:
+        now = self._now()
+        self._metrics.set_config_problems(len(configuration.problems))
+        probed = {id_.provider: target for id_, target in self._beliefs.targets.items()}
+        for ref, target in probed.items():
+            self._metrics.set_provider(ref, target.provider, target.name)
+        for id_, target in self._beliefs.targets.items():
+            self._metrics.set_health(
+                target, self._beliefs.health_word(id_, now), set(self._beliefs.blocks(id_, now))
+            )
+        for ref in self._exported - probed.keys():
+            self._metrics.remove_provider(ref)
+        self._exported = set(probed)
+        for purpose in Purpose:
+            export_purpose(self._beliefs, self._metrics, purpose, now)

@@ -1,0 +1,13 @@
+"""What a database that is away, slow or unwilling raises."""
+
+import asyncpg
+
+# TimeoutError is an OSError; InterfaceError is what a connection that was closed under us raises.
+STORE_ERRORS = (OSError, asyncpg.PostgresError, asyncpg.InterfaceError)
+
+# What no waiting mends: a wrong password, a role or a database that does not exist.
+HOPELESS_ERRORS = (
+    asyncpg.InvalidAuthorizationSpecificationError,
+    asyncpg.InvalidPasswordError,
+    asyncpg.InvalidCatalogNameError,
+)

@@ -1,0 +1,95 @@
+"""Beliefs, kept so that a restart forgets nothing."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+import structlog
+from pydantic import TypeAdapter, ValidationError
+
+from monitor.domain.health import ApplicationStatus, Health
+from monitor.domain.provider import ProviderRef, ProviderType, Purpose
+from monitor.domain.target import TargetId
+from monitor.storage.queries import QUERIES
+
+log = structlog.get_logger()
+
+NO_PURPOSE = "none"
+HEALTH = TypeAdapter(Health)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoredHealth:
+    """A belief with what people and pages read of it.
+
+    Attributes:
+        target: whose.
+        health: the belief itself.
+        eligible: whether it may be moved onto now.
+        warnings: sorted.
+        block: the blocks, sorted and joined by commas, or None.
+        status: the application's word.
+    """
+
+    target: TargetId
+    health: Health
+    eligible: bool
+    warnings: tuple[str, ...]
+    block: str | None
+    status: ApplicationStatus
+
+
+async def load_healths(connection: Any) -> dict[TargetId, Health]:
+    """Every stored belief; one that can't be read (a later version wrote it) is left out and said so."""
+    found: dict[TargetId, Health] = {}
+    for row in await connection.fetch(QUERIES["load_healths"]):
+        target = TargetId(
+            provider=ProviderRef(type=ProviderType(row["provider_type"]), id=row["provider_id"]),
+            purpose=None if row["purpose"] == NO_PURPOSE else Purpose(row["purpose"]),
+        )
+        try:
+            found[target] = read_health(row["health"])
+        except ValidationError as error:
+            log.warning("health_unreadable", target=str(target), problems=error.error_count())
+    return found
+
+
+def read_health(stored: object) -> Health:
+    """A belief from its JSON.
+
+    Raises:
+        ValidationError: it has another form.
+    """
+    return HEALTH.validate_python(stored)
+
+
+async def save_healths(connection: Any, healths: Iterable[StoredHealth]) -> None:
+    """Write beliefs, each over its predecessor."""
+    await connection.executemany(QUERIES["save_health"], [_arguments(one) for one in healths])
+
+
+async def forget_healths(connection: Any, targets: Iterable[TargetId]) -> None:
+    """Drop the beliefs of targets that are no longer wanted; their results stay."""
+    rows = [(str(one.provider.type), one.provider.id, one.purpose or NO_PURPOSE) for one in targets]
+    await connection.executemany(QUERIES["forget_health"], rows)
+
+
+def _arguments(one: StoredHealth) -> tuple[object, ...]:
+    health, last = one.health, one.health.last
+    moment: datetime | None = health.last_started_at
+    return (
+        str(one.target.provider.type),
+        one.target.provider.id,
+        one.target.purpose or NO_PURPOSE,
+        health.fingerprint,
+        str(health.state),
+        health.since,
+        one.eligible,
+        str(last.outcome) if last else None,
+        moment,
+        list(one.warnings),
+        one.block,
+        str(one.status),
+        HEALTH.dump_python(health, mode="json"),
+    )

@@ -1,0 +1,174 @@
+"""One move, one transaction: everything that speaks for it and everything that follows from it, or nothing.
+
+Locks are taken in one order, always: the application's row first, then ours. The session is the leader's, so
+the transaction can't commit once the lock is lost.
+"""
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from pydantic import ValidationError
+
+from monitor.domain.health import Health
+from monitor.domain.outcome import ProbeResult
+from monitor.domain.policy import Policy
+from monitor.domain.preference import Pointers
+from monitor.domain.provider import ProviderRef, ProviderType, Purpose
+from monitor.domain.situation import Decision, Rule
+from monitor.storage.audit import record_audit
+from monitor.storage.healths import StoredHealth, read_health, save_healths
+from monitor.storage.purposes import ACTIVE_CHANNEL, columns, lock_active
+from monitor.storage.queries import QUERIES
+from monitor.storage.results import fetch_results, insert_results
+
+USER = "monitor"
+
+
+class SwitchAborted(Exception):
+    """The move was not made because the world had changed; the message says what."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Move:
+    """A decided move with all that its record needs.
+
+    Attributes:
+        purpose: whose.
+        decision: what was decided; `to` is set.
+        decided_at: the `now` it was decided with.
+        seen: the pointers it was decided on.
+        generation: of the purpose, as we last saw it.
+        fallback: whom the fallback columns name afterwards.
+        policy: in force.
+        names: the operator's names.
+        instance: this daemon.
+    """
+
+    purpose: Purpose
+    decision: Decision
+    decided_at: datetime
+    seen: Pointers
+    generation: int
+    fallback: ProviderRef | None
+    policy: Policy
+    names: Mapping[ProviderRef, str]
+    instance: str
+
+
+async def commit_move(
+    connection: Any,
+    move: Move,
+    results: Sequence[ProbeResult],
+    healths: Sequence[StoredHealth],
+    decide_again: Callable[[Mapping[ProviderRef, Health]], Decision],
+) -> int:
+    """Make the move.
+
+    Args:
+        connection: the leader's.
+        move: what to do.
+        results: those not stored yet; they are stored with the move.
+        healths: beliefs not stored yet; likewise.
+        decide_again: the decision on the stored beliefs; it has to be the same.
+
+    Returns:
+        The new generation.
+
+    Raises:
+        SwitchAborted: the row, the generation, the target or the decision is no longer what it was.
+    """
+    to = move.decision.to
+    if to is None:
+        raise ValueError("a move needs somebody to move onto")
+    async with connection.transaction():
+        if await lock_active(connection, move.purpose) != move.seen:
+            raise SwitchAborted("somebody else has written the purpose's row")
+        await insert_results(connection, results)
+        await save_healths(connection, healths)
+        if not await _is_enabled(connection, to):
+            raise SwitchAborted(f"{to} was deleted or disabled meanwhile")
+        again = decide_again(await _stored_healths(connection, move.purpose))
+        if (again.action, again.to) != (move.decision.action, to):
+            raise SwitchAborted(f"a second look decides otherwise: {again.action}, {again.reason}")
+        await connection.execute(
+            QUERIES["write_active"], str(move.purpose), *columns(to), *columns(move.fallback), USER
+        )
+        generation: int | None = await connection.fetchval(
+            QUERIES["advance_purpose"],
+            str(move.purpose),
+            move.generation,
+            *columns(to),
+            *columns(move.fallback),
+            move.decided_at,
+            str(move.decision.rule),
+        )
+        if generation is None:
+            raise SwitchAborted("another daemon has moved the purpose")
+        await _record(connection, move, to, generation)
+    return generation
+
+
+async def _record(connection: Any, move: Move, to: ProviderRef, generation: int) -> None:
+    decision, left = move.decision, move.seen.active
+    evidence = await fetch_results(connection, decision.evidence)
+    await connection.execute(
+        QUERIES["record_transition"],
+        str(move.purpose),
+        generation,
+        str(decision.rule),
+        *columns(left),
+        move.names.get(left),
+        *columns(to),
+        move.names.get(to),
+        decision.reason,
+        decision.failure_began_at,
+        move.decided_at,
+        move.instance,
+        policy_record(move.policy),
+        evidence,
+    )
+    await record_audit(
+        connection,
+        action="failback" if decision.rule is Rule.FAIL_BACK else "promote",
+        entity_type="active_provider",
+        entity_id=str(move.purpose),
+        user_id=USER,
+        changes={
+            "purpose": str(move.purpose),
+            "rule": str(decision.rule),
+            "from": str(left),
+            "to": str(to),
+            "fallback": str(move.fallback) if move.fallback else None,
+            "generation": generation,
+            "reason": decision.reason,
+        },
+    )
+    payload = {"purpose": str(move.purpose), "generation": generation, "to": str(to)}
+    await connection.execute(QUERIES["notify"], ACTIVE_CHANNEL, json.dumps(payload))
+
+
+def policy_record(policy: Policy) -> dict[str, Any]:
+    """A policy as JSON; durations in seconds."""
+    return {
+        name: value.total_seconds() if isinstance(value, timedelta) else value
+        for name, value in asdict(policy).items()
+    }
+
+
+async def _is_enabled(connection: Any, ref: ProviderRef) -> bool:
+    query = "is_enabled_server" if ref.type is ProviderType.AI_SERVER else "is_enabled_key"
+    return bool(await connection.fetchval(QUERIES[query], ref.id))
+
+
+async def _stored_healths(connection: Any, purpose: Purpose) -> dict[ProviderRef, Health]:
+    found: dict[ProviderRef, Health] = {}
+    for row in await connection.fetch(QUERIES["load_purpose_healths"], str(purpose)):
+        ref = ProviderRef(type=ProviderType(row["provider_type"]), id=row["provider_id"])
+        try:
+            found[ref] = read_health(row["health"])
+        except ValidationError as error:
+            raise SwitchAborted(f"the stored belief of {ref} can't be read") from error
+    return found
