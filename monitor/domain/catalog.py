@@ -44,6 +44,7 @@ class CatalogEntry:
         busy_counters: how to tell busy from dead, or None.
         needs_key: no call works without a key.
         slow_start: a probe may load the model (Ollama).
+        streamed: litellm reads this provider's streams for certain; else a probe asks for a whole answer.
         stream_usage: a stream may be asked to tell its tokens.
         generic: known by name alone: litellm has the address, the operator has to name the model.
     """
@@ -64,6 +65,7 @@ class CatalogEntry:
     busy_counters: BusyCounters | None = None
     needs_key: bool = False
     slow_start: bool = False
+    streamed: bool = True
     stream_usage: bool = True
     generic: bool = False
 

@@ -12,6 +12,7 @@ TEXT_KEPT = 2000
 LONGEST_WAIT = timedelta(days=7)
 
 _FINISH = re.compile(rb'"(?:finish_?[rR]eason|stop_reason|done_reason)"\s*:\s*"([A-Za-z_]+)"')
+_OUT_OF_TOKENS = frozenset({"length", "max_tokens", "model_length", "max_output_tokens"})
 _ADDRESS = re.compile(r"https?://\S+")
 _TAGS = re.compile(r"<(?:script|style).*?</(?:script|style)>|<[^>]*>", re.DOTALL | re.IGNORECASE)
 _RETRY_DELAY = re.compile(r'"retryDelay"\s*:\s*"(\d+(?:\.\d+)?)s"')
@@ -67,9 +68,10 @@ def body_error(body: bytes, refused: bool) -> BodyError:
 
 
 def finish_reason(body: bytes) -> str | None:
-    """How a stream says that it ended, in lower case; None when it breaks off without a word."""
+    """How a stream says that it ended, `length` for out of tokens; None when it breaks off without a word."""
     reasons = _FINISH.findall(body)
-    return reasons[-1].decode().lower() if reasons else None
+    reason = reasons[-1].decode().lower() if reasons else None
+    return "length" if reason in _OUT_OF_TOKENS else reason
 
 
 def usage(body: bytes) -> Usage:

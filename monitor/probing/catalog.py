@@ -10,7 +10,7 @@ from monitor.domain.catalog import BusyCounters, Catalog, CatalogEntry, KeySchem
 from monitor.domain.target import ProviderType, Purpose
 
 _TEXTS = ("api_base", "api_base_suffix", "key_check_path", "models_path", "health_path", "loaded_path")
-_FLAGS = ("needs_key", "slow_start", "stream_usage")
+_FLAGS = ("needs_key", "slow_start", "streamed", "stream_usage")
 _BY_PURPOSE = ("litellm", "models", "call_paths")
 _KNOWN = {*_TEXTS, *_FLAGS, *_BY_PURPOSE, "key_scheme", "busy_counters", "headers", "aliases"}
 _TABLES = {"servers": ProviderType.AI_SERVER, "providers": ProviderType.API_KEY}

@@ -55,6 +55,7 @@ class DeepProber:
             api_base=entry.call_base(purpose, target.base_url),
             key=request.key,
             max_tokens=target.probe.max_tokens,
+            streamed=entry.streamed and purpose is Purpose.CHAT,
             stream_usage=entry.stream_usage,
             generic=entry.generic,
         )
@@ -73,8 +74,7 @@ class DeepProber:
         self, request: Request, call: Call, exchange: Exchange, limits: Limits, answer: Answer
     ) -> bool:
         """Make the call; whether the server was busy when it did not end in time."""
-        chat = call.purpose is Purpose.CHAT
-        deadline = Deadline(limits if chat else replace(limits, first_token=limits.whole))
+        deadline = Deadline(limits if call.streamed else replace(limits, first_token=limits.whole))
         first: asyncio.Task[Look | None] | None = None
         if request.entry.busy_counters is not None:
             wait = (deadline.at - deadline.started) / 2
@@ -142,7 +142,7 @@ class DeepProber:
             error_codes=error.codes,
             error_text=error.plain,
             usable=answer.usable and answer.error is None,
-            streamed=chat,
+            streamed=call.streamed,
             finish_reason=finish_reason(body) if chat else None,
             hidden_reasoning=answer.reasoned or bool(tokens_out),
             model_named=request.target.model_named or request.target.probe.model is not None,
@@ -153,8 +153,8 @@ class DeepProber:
         hosted = request.target.id.provider.type is ProviderType.API_KEY
         return Observation(
             evidence=evidence,
-            latency_seconds=answer.ended_at - began if answer.ended_at is not None else None,
-            ttft_seconds=answer.first_token_at - began if answer.first_token_at is not None else None,
+            latency_seconds=_since(began, answer.ended_at or exchange.ended_at),
+            ttft_seconds=_since(began, answer.first_token_at),
             model=call.model,
             retry_after=retry_after(exchange.headers, body, self._now()) if refused else None,
             tokens_in=tokens_in,
@@ -175,6 +175,10 @@ def _malformed(exchange: Exchange, answer: Answer) -> str:
     if exchange.fault is None and answer.error is not None:
         return f"litellm cannot read it ({answer.error})"
     return ""
+
+
+def _since(began: float, at: float | None) -> float | None:
+    return at - began if at is not None else None
 
 
 def _ours(fault: str, text: str) -> Observation:

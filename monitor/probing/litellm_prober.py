@@ -5,7 +5,7 @@ import logging
 import math
 import os
 import time
-from collections.abc import AsyncIterator
+import warnings
 from dataclasses import dataclass, field
 from http.cookiejar import CookieJar, DefaultCookiePolicy
 from types import ModuleType
@@ -46,6 +46,10 @@ _LOGGERS = (
     "httpx",
     "httpcore",
 )
+_REHEARSED = (
+    b'data: {"id": "r", "object": "chat.completion.chunk", "created": 1, "model": "rehearsal", "choices": '
+    b'[{"index": 0, "delta": {"content": "OK"}, "finish_reason": "stop"}]}\n\ndata: [DONE]\n\n'
+)
 # Routes on which litellm drives the openai package; all others take an HTTP handler.
 _OPENAI_CLIENT = {
     Purpose.CHAT: frozenset({"openai"}),
@@ -64,6 +68,7 @@ class Call:
     api_base: str | None
     key: str | None = field(repr=False)
     max_tokens: int
+    streamed: bool
     stream_usage: bool
     generic: bool = False
 
@@ -105,7 +110,7 @@ class LitellmProber:
         async with self._lock:
             if self._litellm is None:
                 litellm, self._openai = await asyncio.to_thread(_import)
-                self._set_up(litellm)
+                await asyncio.to_thread(self._set_up, litellm)
                 self._litellm = litellm
 
     async def call(self, call: Call, exchange: Exchange, deadline: Deadline, answer: Answer) -> None:
@@ -184,14 +189,21 @@ class LitellmProber:
 
     async def _chat(self, call: Call, deadline: Deadline, answer: Answer) -> None:
         assert self._litellm is not None  # noqa: S101 - after warm_up
-        options: dict[str, object] = {"stream_options": {"include_usage": True}} if call.stream_usage else {}
-        stream: AsyncIterator[Any] = await self._litellm.acompletion(
+        options: dict[str, object] = (
+            {"stream_options": {"include_usage": True}} if call.streamed and call.stream_usage else {}
+        )
+        stream: Any = await self._litellm.acompletion(
             messages=[{"role": "user", "content": PROMPT}],
             max_tokens=call.max_tokens,
-            stream=True,
+            stream=call.streamed,
             **options,
             **self._arguments(call, deadline),
         )
+        if not call.streamed:
+            message = stream.choices[0].message if stream.choices else None
+            answer.usable = bool((getattr(message, "content", None) or "").strip())
+            answer.reasoned = bool(getattr(message, "reasoning_content", None))
+            return
         async for chunk in stream:
             delta = chunk.choices[0].delta if chunk.choices else None
             text = getattr(delta, "content", None)
@@ -250,6 +262,9 @@ class LitellmProber:
 
 def _import() -> tuple[ModuleType, "type[AsyncOpenAI]"]:
     os.environ.update(_ENVIRONMENT)
+    # It warns of its own use of pydantic, once a process, on our standard error.
+    warnings.filterwarnings("ignore", module=r"litellm(\.|$)")
+    warnings.filterwarnings("ignore", category=UserWarning, module=r"pydantic\._internal")
     import litellm
     from openai import AsyncOpenAI
 
@@ -258,4 +273,26 @@ def _import() -> tuple[ModuleType, "type[AsyncOpenAI]"]:
         logger = logging.getLogger(name)
         logger.setLevel(logging.CRITICAL + 1)
         logger.propagate = False
+    litellm.suppress_debug_info = True
+    asyncio.run(_rehearse(litellm, AsyncOpenAI))
     return litellm, AsyncOpenAI
+
+
+async def _rehearse(litellm: Any, openai: "type[AsyncOpenAI]") -> None:
+    """Make the first call, which imports for a second more, here and against a canned answer."""
+    answer = httpx.Response(200, headers={"content-type": "text/event-stream"}, content=_REHEARSED)
+    async with httpx.AsyncClient(transport=httpx.MockTransport(lambda _: answer)) as http:
+        client = openai(api_key=NO_KEY, base_url="http://rehearsal.invalid/v1", http_client=http)
+        stream = await litellm.acompletion(
+            model="rehearsal",
+            custom_llm_provider="openai",
+            messages=[{"role": "user", "content": PROMPT}],
+            api_base="http://rehearsal.invalid/v1",
+            api_key=NO_KEY,
+            client=client,
+            stream=True,
+            max_retries=0,
+            **{"no-log": True},
+        )
+        async for _ in stream:
+            continue

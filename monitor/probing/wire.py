@@ -38,7 +38,7 @@ class Exchange:
         body: the first 64 KiB of the answer.
         tail: its last 8 KiB, where they are not in `body`.
         size: bytes of the answer so far.
-        complete: the answer's end has come.
+        ended_at: monotonic time of the answer's end, or None when it did not come.
         first_byte_at: monotonic time of the answer's head.
         fault: what the transport met, or None.
         descriptors_exhausted: it met a lack of file descriptors.
@@ -54,7 +54,7 @@ class Exchange:
     body: bytearray = field(default_factory=bytearray)
     tail: bytes = b""
     size: int = 0
-    complete: bool = False
+    ended_at: float | None = None
     first_byte_at: float | None = None
     fault: Fault | None = None
     descriptors_exhausted: bool = False
@@ -171,7 +171,7 @@ class _ObservedStream(httpx.AsyncByteStream):
         except Exception as error:
             exchange.fail(error)
             raise
-        exchange.complete = True
+        exchange.ended_at = time.monotonic()
 
     async def aclose(self) -> None:
         await self._inner.aclose()
