@@ -107,7 +107,11 @@ class SyncTargets:
         edited = False
         for purpose, row in configuration.pointers.items():
             state = states.get(purpose)
-            edit = read_edit(state.seen if state else None, row, configuration.preferences.get(purpose, ()))
+            # Whoever chooses anew has no more use for what was deleted; what is only disabled may come back.
+            order = tuple(
+                ref for ref in configuration.preferences.get(purpose, ()) if ref in configuration.names
+            )
+            edit = read_edit(state.seen if state else None, row, order)
             if edit is None:
                 continue
             edited = True
