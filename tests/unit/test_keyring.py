@@ -139,7 +139,7 @@ def test_a_key_file_that_cannot_be_trusted_is_refused_and_kept(tmp_path: Path) -
     (tmp_path / "dangling").symlink_to(tmp_path / "nowhere")
     with pytest.raises(KeyringError, match="dangling"):
         load_or_create(tmp_path / "dangling")
-    with pytest.raises(KeyringError, match="Not a directory"):
+    with pytest.raises(KeyringError, match="File exists"):
         load_or_create(path / "under")
 
 
