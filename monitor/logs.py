@@ -51,7 +51,7 @@ class Redactor:
         self._count = 0
 
     def add(self, *secrets: str) -> None:
-        """Mask these from now on; those under eight characters would mask ordinary words and are passed over."""
+        """Mask these from now on; shorter ones than eight characters, as in ordinary words, are not."""
         for secret in secrets:
             for spelling in {secret, quote(secret, safe="")}:
                 if len(spelling) < _SHORTEST_SECRET or self._count >= _MOST_SECRETS:
