@@ -12,7 +12,6 @@ from monitor.domain.health import (
     ApplicationStatus,
     Block,
     Health,
-    HealthState,
     application_status,
     blocks,
     expire,
@@ -20,7 +19,7 @@ from monitor.domain.health import (
     warnings,
     worst,
 )
-from monitor.domain.outcome import ProbeResult
+from monitor.domain.outcome import Outcome, ProbeResult
 from monitor.domain.policy import Policy
 from monitor.domain.preference import ordered
 from monitor.domain.provider import ProviderRef, Purpose
@@ -67,11 +66,13 @@ class Beliefs:
     Attributes:
         targets: what is probed now.
         healths: what we believe of it.
+        last_outcomes: what its last deep probe showed, also when that says nothing of its health.
         intervals: its deep interval now.
         configuration: the rows as last read.
         purposes: who serves, as last seen or written.
         switches: automatic moves of the last hours.
         gone_since: when a wanted provider was seen missing.
+        embedders: the space that a provider's row names and its fingerprint; kept when the row is deleted.
         vectors: of embedders, by provider and fingerprint, from their first good probe.
         spending: what probing costs.
         deciding_since: when this daemon began to decide, or found its records again.
@@ -81,11 +82,13 @@ class Beliefs:
         self.policy_for = policy_for
         self.targets: dict[TargetId, Target] = {}
         self.healths: dict[TargetId, Health] = {}
+        self.last_outcomes: dict[TargetId, Outcome] = {}
         self.intervals: dict[TargetId, timedelta] = {}
         self.configuration: Configuration | None = None
         self.purposes: dict[Purpose, PurposeState] = {}
         self.switches: dict[Purpose, tuple[Switch, ...]] = {}
         self.gone_since: dict[ProviderRef, datetime] = {}
+        self.embedders: dict[ProviderRef, tuple[str | None, str]] = {}
         self.vectors: dict[tuple[ProviderRef, str], tuple[float, ...]] = {}
         self.spending = Spending(day=day_start(now))
         self.deciding_since = now
@@ -168,6 +171,7 @@ class Beliefs:
             warnings=tuple(sorted(warnings(health, now, policy))),
             block=",".join(sorted(found)) or None,
             status=self.status(id_, now),
+            last_outcome=self.last_outcomes.get(id_) or (health.last.outcome if health.last else None),
         )
 
     def status(self, id_: TargetId, now: datetime) -> ApplicationStatus:
@@ -205,10 +209,6 @@ class Beliefs:
         """Take note that nobody serves, or that somebody does again."""
         self.purposes[purpose] = replace(self.purposes[purpose], stranded_since=since)
 
-    def known_down(self) -> int:
-        """How many targets are believed down."""
-        return sum(health.state is HealthState.DOWN for health in self.healths.values())
-
     def _candidate(
         self,
         ref: ProviderRef,
@@ -229,13 +229,9 @@ class Beliefs:
     def _same_space(self, preferred: ProviderRef, other: ProviderRef) -> bool | None:
         if preferred == other:
             return True
-        one = self.targets.get(TargetId(provider=preferred, purpose=Purpose.EMBEDDINGS))
-        two = self.targets.get(TargetId(provider=other, purpose=Purpose.EMBEDDINGS))
+        one, two = self.embedders.get(preferred), self.embedders.get(other)
         if one is None or two is None:
             return None
         return same_space(
-            one.embedding_space,
-            two.embedding_space,
-            self.vectors.get((preferred, one.fingerprint)),
-            self.vectors.get((other, two.fingerprint)),
+            one[0], two[0], self.vectors.get((preferred, one[1])), self.vectors.get((other, two[1]))
         )

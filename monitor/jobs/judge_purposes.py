@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime, timedelta
 
@@ -14,7 +15,7 @@ from monitor.domain.provider import ProviderRef, Purpose
 from monitor.domain.situation import Action, Decision, Situation, Switch
 from monitor.domain.target import TargetId
 from monitor.jobs.beliefs import Beliefs
-from monitor.jobs.store_results import Pending
+from monitor.jobs.store_results import BATCH, Pending
 from monitor.metrics import Metrics
 from monitor.storage.errors import STORE_ERRORS
 from monitor.storage.leader import LeaderSession
@@ -58,6 +59,7 @@ class JudgePurposes:
         self._deadlines: dict[Purpose, datetime] = {}
         self._asked: dict[TargetId, datetime] = {}
         self._wake = asyncio.Event()
+        self._swept_at = 0.0
         self.rules: dict[Purpose, Decision] = {}
 
     def judge(self, purpose: Purpose | None) -> None:
@@ -73,13 +75,15 @@ class JudgePurposes:
 
     async def run(self, session: LeaderSession) -> None:
         """Judge until the session ends: without a record there is no move."""
+        loop = asyncio.get_running_loop()
         while not session.lost.is_set():
-            try:
+            with suppress(TimeoutError):  # time itself may have changed something
                 async with asyncio.timeout(SWEEP_SECONDS):
                     await self._wake.wait()
-            except TimeoutError:
-                self._sweep()
             self._wake.clear()
+            if loop.time() - self._swept_at >= SWEEP_SECONDS:
+                self._swept_at = loop.time()
+                self._sweep()
             due, self._due = self._due, set()
             for purpose in sorted(due):
                 await self._judge(purpose, session)
@@ -90,6 +94,9 @@ class JudgePurposes:
             log.info("health_stale", target=str(id_), name=self._name(id_.provider))
             self._pending.mark(id_)
             self._reschedule(id_)
+            if (target := self._beliefs.targets.get(id_)) is not None:
+                word, blocks = self._beliefs.health_word(id_, now), self._beliefs.blocks(id_, now)
+                self._metrics.set_health(target, word, blocks)
             self.judge(id_.purpose)
         for purpose in [one for one, deadline in self._deadlines.items() if deadline <= now]:
             del self._deadlines[purpose]
@@ -128,11 +135,10 @@ class JudgePurposes:
         target = TargetId(provider=decision.to, purpose=purpose)
         now, asked = self._now(), self._asked.get(target)
         health = self._beliefs.healths.get(target)
-        # Asked once, until that probe has begun and come back.
-        answered = health is not None and health.last_started_at is not None and asked is not None
-        if asked is None or (
-            answered and health and health.last_started_at and health.last_started_at > asked
-        ):
+        newest = health.last_started_at if health else None
+        # Asked once, until that probe has begun and come back, or has not for long.
+        patience = self._beliefs.policy_for(purpose).qualification_retry
+        if asked is None or (newest is not None and newest > asked) or now - asked > patience:
             log.info("qualifying", purpose=str(purpose), target=str(target), rule=str(decision.rule))
             self._asked[target] = now
             self._probe_now(target)
@@ -147,6 +153,10 @@ class JudgePurposes:
     ) -> None:
         state, to = self._beliefs.purposes[purpose], decision.to
         if state.seen is None or to is None:
+            return
+        if len(self._pending) > BATCH:
+            # What a move rests on is stored with it: a long queue goes first.
+            self._retry(purpose, now)
             return
         policy = self._beliefs.policy_for(purpose)
         fallback = fallback_after(situation, to, now, policy)

@@ -1,12 +1,9 @@
 """All the jobs of a daemon that decides, from the moment it leads until it no longer does."""
 
 import asyncio
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import datetime, timedelta
-from typing import Any
-
-import structlog
 
 from monitor.domain.budget import day_start
 from monitor.domain.catalog import Catalog
@@ -27,8 +24,6 @@ from monitor.storage.leader import LeaderSession
 from monitor.storage.purposes import PurposeState, load_purposes, load_switches
 from monitor.storage.references import load_references
 from monitor.storage.results import spent_since
-
-log = structlog.get_logger()
 
 SWITCHES_KEPT = timedelta(hours=2)
 SILENT_FORGOTTEN = timedelta(hours=1)
@@ -123,18 +118,22 @@ class Lead:
         self._metrics.set_store_up(True)
 
     async def run(self, session: LeaderSession) -> None:
-        """Do every job until the session is lost."""
+        """Do every job until the session is lost; one that dies of a fault of ours ends all, loudly."""
         if self._sync is None:
             raise RuntimeError("take_up comes first")
         jobs = (self._heartbeat.run, self._store.run, self._sync.run, self.judge.run, self._prune.run)
-        tasks = [asyncio.create_task(self._guard(job(session)), name=job.__qualname__) for job in jobs]
+        tasks = [asyncio.create_task(job(session), name=job.__qualname__) for job in jobs]
+        lost = asyncio.create_task(session.lost.wait(), name="session lost")
         try:
-            await session.lost.wait()
+            done, _ = await asyncio.wait({lost, *tasks}, return_when=asyncio.FIRST_COMPLETED)
         finally:
             self._metrics.set_store_up(False)
-            for task in tasks:
+            for task in (lost, *tasks):
                 task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
+            await asyncio.gather(lost, *tasks, return_exceptions=True)
+        for task in done - {lost}:
+            if (error := task.exception()) is not None:
+                raise error
 
     async def finish(self, session: LeaderSession) -> None:
         """Store what is still pending, at the end.
@@ -163,14 +162,6 @@ class Lead:
             for purpose, state in self.beliefs.purposes.items()
             if state.seen is not None
         }
-
-    async def _guard(self, job: Coroutine[Any, Any, None]) -> None:
-        # A job that dies of a fault of ours must not leave a daemon that looks alive and does nothing.
-        try:
-            await job
-        except Exception:
-            log.exception("job_died")
-            raise
 
 
 def _not_after(state: PurposeState, now: datetime) -> PurposeState:

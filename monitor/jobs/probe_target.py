@@ -1,6 +1,7 @@
 """Probe one target, and take its result through counting, storing, judging and planning the next one."""
 
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Protocol
 
@@ -69,6 +70,7 @@ class ProbeTarget:
         self._schedule = schedule
         self._now = now
         self._forwarded: dict[TargetId, datetime] = {}
+        self._invalid: set[TargetId] = set()
         self.judge: Callable[[Purpose | None], None] = lambda _purpose: None
 
     def start(self, target: Target) -> None:
@@ -86,6 +88,7 @@ class ProbeTarget:
             self._schedule.remove(_job(id_, kind))
         self._beliefs.intervals.pop(id_, None)
         self._forwarded.pop(id_, None)
+        self._invalid.discard(id_)
 
     def probe_now(self, id_: TargetId) -> None:
         """Bring the next deep probe forward to now."""
@@ -121,6 +124,8 @@ class ProbeTarget:
 
     def take(self, target: Target, result: ProbeResult) -> None:
         """Take a result through; no await, so that one target's results pass in order."""
+        if target.id not in self._beliefs.targets:
+            return
         self._metrics.observe_probe(target, result)
         self._pending.add(result)
         self._beliefs.spending.add(result)
@@ -131,11 +136,12 @@ class ProbeTarget:
         policy = self._beliefs.policy_for(target.id.purpose)
         after = observe(before, result, policy)
         self._beliefs.healths[target.id] = after
-        self._pending.mark(target.id)
-        if result.outcome is Outcome.PROBE_INVALID:
-            log.error("probe_invalid", target=str(target.id), name=target.name, detail=result.detail)
+        if replace(before, light_started_at=after.light_started_at) != after:
+            self._pending.mark(target.id)
         self._tell(target, before, after, result, policy)
         if result.kind is ProbeKind.DEEP:
+            self._beliefs.last_outcomes[target.id] = result.outcome
+            self._tell_invalid(target, result)
             self._keep_vector(target, result)
             self.reschedule(target.id, after_result=True)
             self.judge(target.id.purpose)
@@ -156,6 +162,14 @@ class ProbeTarget:
         if vector is not None and result.outcome is Outcome.OK and place not in self._beliefs.vectors:
             self._beliefs.vectors[place] = vector
             self._pending.add_vector(*place, vector)
+
+    def _tell_invalid(self, target: Target, result: ProbeResult) -> None:
+        # Our own defect, or a model that nobody named: it judges nobody, so somebody has to be told.
+        if result.outcome is not Outcome.PROBE_INVALID:
+            self._invalid.discard(target.id)
+        elif target.id not in self._invalid:
+            self._invalid.add(target.id)
+            log.error("probe_invalid", target=str(target.id), name=target.name, detail=result.detail)
 
     def _tell(
         self, target: Target, before: Health, after: Health, result: ProbeResult, policy: Policy

@@ -25,6 +25,7 @@ log = structlog.get_logger()
 FLUSH_SECONDS = 0.4
 BATCH = 2_000
 MOST_PENDING = 100_000
+SAID_SECONDS = 60.0
 CHECKED_EVERY = timedelta(seconds=60)
 
 
@@ -119,14 +120,16 @@ class StoreResults:
 
     async def run(self, session: LeaderSession) -> None:
         """Flush until the session ends; whatever could not be stored stays pending."""
+        loop = asyncio.get_running_loop()
+        said_at = -SAID_SECONDS
         while not session.lost.is_set():
             await self._pending.arrived.wait()
             try:
                 await self.flush(session)
             except STORE_ERRORS as error:
-                log.warning("results_not_stored", pending=len(self._pending), error=type(error).__name__)
-                if session.lost.is_set():
-                    return
+                if loop.time() - said_at >= SAID_SECONDS:
+                    said_at = loop.time()
+                    log.warning("results_not_stored", pending=len(self._pending), error=type(error).__name__)
                 await asyncio.sleep(1)
             await asyncio.sleep(FLUSH_SECONDS)
 

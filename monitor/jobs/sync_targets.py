@@ -176,11 +176,18 @@ class SyncTargets:
             self._stop(id_)
         for target in changes.change:
             self._change(target)
-        for target in changes.start:
+        for count, target in enumerate(changes.start):
             self._start(target)
+            await _breathe(count)
         # What a target does for its purpose may have changed with any row.
-        for id_ in self._beliefs.targets:
+        for count, id_ in enumerate(list(self._beliefs.targets)):
             self._probes.reschedule(id_)
+            await _breathe(count)
+
+    def _remember(self, target: Target) -> None:
+        self._beliefs.targets[target.id] = target
+        if target.id.purpose is Purpose.EMBEDDINGS:
+            self._beliefs.embedders[target.id.provider] = (target.embedding_space, target.fingerprint)
 
     def _start(self, target: Target) -> None:
         now, stored = self._now(), self._stored_healths.pop(target.id, None)
@@ -189,14 +196,14 @@ class SyncTargets:
         if stored is None or ahead or stored.fingerprint != target.fingerprint:
             stored = Health(fingerprint=target.fingerprint)
         self._beliefs.healths[target.id] = expire(stored, now)
-        self._beliefs.targets[target.id] = target
+        self._remember(target)
         self._probes.start(target)
         self._pending.mark(target.id)
         log.info("target_started", target=str(target.id), name=target.name, model=target.model)
 
     def _change(self, target: Target) -> None:
         before = self._beliefs.targets[target.id]
-        self._beliefs.targets[target.id] = target
+        self._remember(target)
         if before.fingerprint == target.fingerprint:
             self._probes.start(target)
             return
@@ -211,6 +218,7 @@ class SyncTargets:
         self._metrics.remove_target(id_)
         del self._beliefs.targets[id_]
         self._beliefs.healths.pop(id_, None)
+        self._beliefs.last_outcomes.pop(id_, None)
         log.info("target_stopped", target=str(id_))
 
     def _is_bad(self, id_: TargetId, configuration: Configuration) -> bool:
@@ -232,3 +240,9 @@ class SyncTargets:
         self._exported = set(probed)
         for purpose in Purpose:
             export_purpose(self._beliefs, self._metrics, purpose, now)
+
+
+async def _breathe(count: int) -> None:
+    # Thousands of targets at once must not hold up the probes that are due meanwhile.
+    if count % 50 == 49:
+        await asyncio.sleep(0)

@@ -9,6 +9,7 @@ import structlog
 from pydantic import TypeAdapter, ValidationError
 
 from monitor.domain.health import ApplicationStatus, Health
+from monitor.domain.outcome import Outcome
 from monitor.domain.provider import ProviderRef, ProviderType, Purpose
 from monitor.domain.target import TargetId
 from monitor.storage.queries import QUERIES
@@ -30,6 +31,7 @@ class StoredHealth:
         warnings: sorted.
         block: the blocks, sorted and joined by commas, or None.
         status: the application's word.
+        last_outcome: what the last deep probe showed.
     """
 
     target: TargetId
@@ -38,6 +40,7 @@ class StoredHealth:
     warnings: tuple[str, ...]
     block: str | None
     status: ApplicationStatus
+    last_outcome: Outcome | None = None
 
 
 async def load_healths(connection: Any) -> dict[TargetId, Health]:
@@ -76,7 +79,7 @@ async def forget_healths(connection: Any, targets: Iterable[TargetId]) -> None:
 
 
 def _arguments(one: StoredHealth) -> tuple[object, ...]:
-    health, last = one.health, one.health.last
+    health = one.health
     moment: datetime | None = health.last_started_at
     return (
         str(one.target.provider.type),
@@ -86,7 +89,7 @@ def _arguments(one: StoredHealth) -> tuple[object, ...]:
         str(health.state),
         health.since,
         one.eligible,
-        str(last.outcome) if last else None,
+        str(one.last_outcome) if one.last_outcome else None,
         moment,
         list(one.warnings),
         one.block,
