@@ -11,6 +11,7 @@ from monitor.domain.health import (
     Health,
     HealthState,
     blocks,
+    failing_streak,
 )
 from monitor.domain.outcome import Outcome
 from monitor.domain.policy import Policy
@@ -88,12 +89,15 @@ def is_contested(health: Health, now: datetime, policy: Policy) -> bool:
     if last is None:
         return False
     if health.state is HealthState.DOWN:
-        return last.passed
-    if last.passed:
+        return last.passed or (last.outcome is Outcome.BUSY and health.passes > 0)
+    if last.passed or last.outcome is Outcome.RATE_LIMITED:
         return False
-    if last.outcome in PROBED_BLOCKS:
-        return not blocks(health, now, policy) & {PROBED_BLOCKS[last.outcome]}
-    return last.outcome not in (Outcome.BUSY, Outcome.RATE_LIMITED)
+    blocked = blocks(health, now, policy) & DEMOTING
+    if last.outcome is Outcome.BUSY:
+        # It has no vote: what stood open before it is open still.
+        refused = any(health.runs.get(outcome) for outcome in PROBED_BLOCKS)
+        return not blocked and (refused or bool(failing_streak(health.window)))
+    return last.outcome not in PROBED_BLOCKS or PROBED_BLOCKS[last.outcome] not in blocked
 
 
 def _base(target: Target, role: Role, policy: Policy) -> timedelta:

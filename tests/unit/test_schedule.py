@@ -1,0 +1,137 @@
+from dataclasses import replace
+
+import pytest
+
+from monitor.domain.health import Health
+from monitor.domain.outcome import Outcome
+from monitor.domain.schedule import Role, deep_interval, is_contested, light_interval, plan
+from monitor.domain.target import Network, ProbeSettings, Target
+from tests.unit.build import (
+    AUTH,
+    FAIL,
+    MARK,
+    OK,
+    POLICY,
+    A,
+    B,
+    C,
+    at,
+    every,
+    observed,
+    seconds,
+    target,
+)
+
+LIMITED, BUSY, LOADING = Outcome.RATE_LIMITED, Outcome.BUSY, Outcome.STARTING
+NOTHING = Health(fingerprint=MARK)
+FINE = observed((0, OK))
+DEAD = observed(*every(30, [OK, FAIL, FAIL, FAIL]))
+REFUSED = observed((0, OK), (30, AUTH), (60, AUTH))
+
+
+def interval(
+    health: Health, role: Role = Role.SERVING, *, of: Target | None = None, second: float = 200
+) -> float:
+    return deep_interval(of or target(), role, health, at(second), POLICY).total_seconds()
+
+
+@pytest.mark.parametrize(
+    ("role", "wanted"),
+    [(Role.SERVING, 30), (Role.RETURNING, 30), (Role.STANDBY, 300), (Role.STRANDED, 10)],
+)
+def test_the_interval_follows_what_a_target_does_for_its_purpose(role: Role, wanted: float) -> None:
+    assert interval(FINE, role) == wanted
+    assert interval(NOTHING, role) == wanted
+
+
+def test_a_standby_that_loads_its_model_is_probed_once_an_hour() -> None:
+    ollama = target(probe=ProbeSettings(slow_start=True))
+    assert interval(FINE, Role.STANDBY, of=ollama) == 3600
+    assert interval(FINE, Role.SERVING, of=ollama) == 30
+    assert interval(FINE, Role.STRANDED, of=ollama) == 10
+
+
+def test_a_rows_own_interval_wins_over_the_policys() -> None:
+    own = target(probe=ProbeSettings(interval=seconds(120)))
+    assert interval(FINE, Role.SERVING, of=own) == 120
+    assert interval(FINE, Role.STANDBY, of=own) == 120
+    assert interval(FINE, Role.STRANDED, of=own) == 10
+    fast = target(probe=ProbeSettings(interval=seconds(5)))
+    assert interval(observed((0, OK), (30, FAIL)), Role.SERVING, of=fast) == 5
+
+
+@pytest.mark.parametrize("role", [Role.SERVING, Role.RETURNING, Role.STANDBY])
+def test_a_streak_that_speaks_against_the_state_is_looked_at_every_ten_seconds(role: Role) -> None:
+    assert interval(observed((0, OK), (30, FAIL)), role) == 10
+    assert interval(observed((30, FAIL)), role) == 10
+    assert interval(observed((0, OK), (30, AUTH)), role) == 10
+    assert interval(observed((0, OK), (30, LOADING)), role) == 10
+    assert interval(observed((200, OK), onto=DEAD), role) == 10
+
+
+@pytest.mark.parametrize("silent", [BUSY, Outcome.INDETERMINATE, Outcome.PROBE_INVALID])
+def test_a_result_without_a_vote_does_not_end_the_hurry(silent: Outcome) -> None:
+    assert interval(observed((0, OK), (30, FAIL), (40, silent))) == 10
+    assert interval(observed((0, OK), (30, AUTH), (40, silent))) == 10
+    assert interval(observed((200, OK), (210, silent), onto=DEAD)) == 10
+
+
+def test_nothing_in_hurry_without_a_streak() -> None:
+    assert not is_contested(NOTHING, at(0), POLICY)
+    for health in (
+        FINE,
+        observed((0, OK), (30, BUSY)),
+        observed((0, OK), (30, FAIL), (40, OK)),
+        DEAD,
+        REFUSED,
+    ):
+        assert not is_contested(health, at(200), POLICY)
+
+
+def test_one_that_is_down_is_probed_every_minute() -> None:
+    for role in (Role.SERVING, Role.RETURNING, Role.STANDBY):
+        assert interval(DEAD, role) == 60
+    assert interval(observed((200, BUSY), onto=DEAD)) == 60
+
+
+@pytest.mark.parametrize("outcome", [AUTH, Outcome.QUOTA_EXHAUSTED, Outcome.MODEL_MISSING])
+def test_one_that_is_blocked_is_probed_every_five_minutes(outcome: Outcome) -> None:
+    blocked = observed((0, OK), (30, outcome), (60, outcome))
+    assert interval(blocked) == 300
+    assert interval(observed((70, BUSY), onto=blocked)) == 300
+    assert interval(observed((70, FAIL), (90, outcome), onto=blocked)) == 300
+    assert interval(observed(*every(10, [FAIL] * 4, 70), onto=blocked)) == 300
+
+
+def test_blocked_and_now_failing_is_a_new_streak() -> None:
+    assert interval(observed((70, FAIL), onto=REFUSED)) == 10
+
+
+def test_a_429_is_asked_at_most_every_minute() -> None:
+    limited = observed((0, OK), (30, LIMITED))
+    assert interval(limited, second=31) == 60
+    assert interval(limited, Role.STANDBY, second=31) == 300
+    assert interval(limited, Role.STRANDED, second=31) == 60
+    assert interval(observed((200, OK), (210, LIMITED), onto=DEAD), second=211) == 60
+    assert interval(observed((60, OK), onto=limited)) == 30
+
+
+def test_when_nobody_serves_all_are_asked_every_ten_seconds_the_blocked_and_dead_too() -> None:
+    for health in (FINE, DEAD, REFUSED, NOTHING):
+        assert interval(health, Role.STRANDED) == 10
+
+
+def test_light_probes_are_more_frequent_near_by() -> None:
+    for network, wanted in ((Network.OFF_HOST, 30), (Network.LAN, 10), (Network.LOOPBACK, 10)):
+        assert light_interval(target(network=network), POLICY).total_seconds() == wanted
+    own = target(probe=ProbeSettings(light_interval=seconds(77)), network=Network.LAN)
+    assert light_interval(own, POLICY).total_seconds() == 77
+
+
+def test_the_plan_starts_changes_and_stops_what_differs_and_nothing_else() -> None:
+    one, two, three = target(A), target(B), target(C)
+    renamed = replace(two, name="renamed")
+    found = plan({one.id: one, renamed.id: renamed}, {two.id: two, three.id: three})
+    assert (found.start, found.change, found.stop) == ((one,), (renamed,), (three.id,))
+    same = plan({one.id: one}, {one.id: target(A)})
+    assert (same.start, same.change, same.stop) == ((), (), ())
