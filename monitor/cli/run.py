@@ -1,0 +1,64 @@
+"""`llm-monitor run`: the daemon, or the demonstration of it."""
+
+import asyncio
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from monitor.cli.options import ConfigFile, DataDir, EnvFile, read_settings
+
+if TYPE_CHECKING:
+    from monitor.keyring import Keyring
+    from monitor.settings import Settings
+
+
+def run(
+    demo: Annotated[
+        bool, typer.Option("--demo", help="Show a failover and a failback on two local servers.")
+    ] = False,
+    adopt_env: Annotated[
+        bool, typer.Option("--adopt-env", help="Take up the keys and servers that are found on this machine.")
+    ] = False,
+    config: ConfigFile = None,
+    env_file: EnvFile = None,
+    data_dir: DataDir = None,
+) -> int:
+    """Probe, judge and move, until told to stop."""
+    if demo and adopt_env:
+        raise typer.BadParameter("--demo heeds nothing of the environment: leave out --adopt-env, or --demo")
+    settings = read_settings(config, env_file, data_dir, ignore_outside=demo)
+    if demo:
+        return asyncio.run(_demonstrate(settings, data_dir and settings.data_dir))
+    return asyncio.run(_run(settings, adopt_env))
+
+
+async def _run(settings: "Settings", adopt_env: bool) -> int:
+    from monitor.app import Daemon
+    from monitor.jobs.adopt_environment import offer_environment
+    from monitor.logs import configure
+    from monitor.probing.catalog import load_catalog
+
+    configure(level=settings.log_level, format=settings.log_format).add(*settings.secrets())
+
+    async def offer(connection: Any, keyring: "Keyring | None") -> None:
+        await offer_environment(
+            connection,
+            keyring,
+            provider_keys=settings.provider_keys,
+            catalog=load_catalog(),
+            take_up=adopt_env,
+        )
+
+    await Daemon(settings, offer=offer).run()
+    return 0
+
+
+async def _demonstrate(settings: "Settings", folder: Path | None) -> int:
+    from rich.console import Console
+
+    from monitor.demo.run import run_demo
+
+    return await run_demo(
+        data_dir=folder, host=settings.host, port=settings.port, console=Console(highlight=False)
+    )

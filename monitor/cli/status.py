@@ -1,0 +1,38 @@
+"""`llm-monitor status`: who serves, how the providers are, and what moved."""
+
+import asyncio
+import json
+from typing import TYPE_CHECKING
+
+from monitor.cli.options import AsJson, ConfigFile, DataDir, EnvFile, read_settings
+
+if TYPE_CHECKING:
+    from monitor.settings import Settings
+    from monitor.storage.status import Status
+
+
+def status(
+    as_json: AsJson = False, config: ConfigFile = None, env_file: EnvFile = None, data_dir: DataDir = None
+) -> int:
+    """Show who serves and how all providers are. Exit 1 when a purpose is down or no daemon runs."""
+    settings = read_settings(config, env_file, data_dir)
+    from monitor.cli import status_report
+    from monitor.cli.database import find_database
+
+    found = asyncio.run(_read(settings))
+    database = find_database(settings).describe()
+    if as_json:
+        print(json.dumps(status_report.as_json(found, database), indent=2))
+    else:
+        from monitor.cli import status_page
+
+        status_page.show(found, database, embedded=settings.database is None)
+    return 1 if status_report.bad_news(found) else 0
+
+
+async def _read(settings: "Settings") -> "Status":
+    from monitor.cli.database import open_database
+    from monitor.storage.status import read_status
+
+    async with open_database(settings) as connection:
+        return await read_status(connection)

@@ -1,0 +1,187 @@
+"""What a status amounts to: the word for each purpose, the bad news, and the whole of it as JSON."""
+
+from collections.abc import Mapping
+from datetime import datetime, timedelta
+from typing import Any
+
+from monitor.domain.health import ApplicationStatus
+from monitor.domain.provider import ProviderRef
+from monitor.storage.daemons import DaemonRow
+from monitor.storage.status import Belief, ProviderStatus, PurposeStatus, Status, TransitionRow
+
+SILENT = timedelta(seconds=20)
+"""A daemon says every 5 s that it lives; after this long without a word it counts as gone."""
+
+
+def is_alive(daemon: DaemonRow) -> bool:
+    """Whether a daemon has spoken lately."""
+    return daemon.silent < SILENT
+
+
+def effective(belief: Belief, now: datetime) -> ApplicationStatus:
+    """The word for a belief at `now`: what is too old to act on is not known."""
+    stale = belief.stale_at is not None and belief.stale_at <= now
+    return ApplicationStatus.UNKNOWN if stale else belief.status
+
+
+def purpose_health(status: Status, purpose: PurposeStatus) -> ApplicationStatus:
+    """The word for a purpose: that of the one that serves it; one that is gone is down."""
+    provider = find_provider(status, purpose.active)
+    if provider is None or not provider.enabled:
+        return ApplicationStatus.DOWN
+    for belief in provider.beliefs:
+        if belief.purpose == purpose.purpose:
+            return effective(belief, status.as_of)
+    return ApplicationStatus.UNKNOWN
+
+
+def find_provider(status: Status, ref: ProviderRef | None) -> ProviderStatus | None:
+    """A provider by its row, or None."""
+    return next((one for one in status.providers if one.ref == ref), None)
+
+
+def is_pinned(purpose: PurposeStatus, now: datetime) -> bool:
+    """Whether an operator's pin holds."""
+    return purpose.pinned is not None and (purpose.pinned_until is None or purpose.pinned_until > now)
+
+
+def bad_news(status: Status) -> list[str]:
+    """What makes the answer bad news; empty when nothing does."""
+    found = _about_daemons(status)
+    for purpose in status.purposes:
+        if purpose.stranded_since is not None:
+            found.append(f"{purpose.purpose} is stranded: nobody is fit to serve it")
+        elif purpose_health(status, purpose) is ApplicationStatus.DOWN:
+            found.append(f"{purpose.purpose} is down: {_why_down(status, purpose)}")
+    return found
+
+
+def as_json(status: Status, database: str) -> dict[str, Any]:
+    """The whole status under names that stay.
+
+    Args:
+        status: as it was read.
+        database: how to reach the database, without a password.
+    """
+    news = bad_news(status)
+    return {
+        "status": "bad" if news else "ok",
+        "bad_news": news,
+        "as_of": status.as_of.isoformat(),
+        "database": database,
+        "daemons": [_daemon(one) for one in status.daemons],
+        "purposes": [_purpose(status, one) for one in status.purposes],
+        "providers": [_provider(one, status.as_of) for one in status.providers],
+        "problems": [
+            {"subject": one.subject, "message": one.message, "since": one.since.isoformat()}
+            for one in status.problems
+        ],
+        "transitions": [_transition(one) for one in status.transitions],
+    }
+
+
+def _about_daemons(status: Status) -> list[str]:
+    if any(one.role == "active" and is_alive(one) for one in status.daemons):
+        return []
+    if not status.daemons:
+        return ["no daemon runs: start llm-monitor run"]
+    if any(is_alive(one) for one in status.daemons):
+        return ["no daemon decides: those that run are waiting to take over"]
+    last = min(one.silent for one in status.daemons)
+    return [f"no daemon has been seen for {int(last.total_seconds())} s: start llm-monitor run"]
+
+
+def _why_down(status: Status, purpose: PurposeStatus) -> str:
+    if purpose.active is None:
+        return "its row names no provider"
+    provider = find_provider(status, purpose.active)
+    if provider is None:
+        return f"{purpose.active} was deleted"
+    if not provider.enabled:
+        return f"{purpose.active} ({provider.name}) is disabled"
+    return f"{purpose.active} ({provider.name}) serves it and does not answer as it should"
+
+
+def _daemon(daemon: DaemonRow) -> dict[str, Any]:
+    return {
+        "instance": str(daemon.instance),
+        "role": daemon.role,
+        "alive": is_alive(daemon),
+        "silent_seconds": round(daemon.silent.total_seconds(), 3),
+        "host": daemon.host,
+        "pid": daemon.pid,
+        "version": daemon.version,
+        "listen": daemon.listen,
+        "started_at": daemon.started_at.isoformat(),
+    }
+
+
+def _purpose(status: Status, purpose: PurposeStatus) -> dict[str, Any]:
+    return {
+        "purpose": purpose.purpose,
+        "health": purpose_health(status, purpose),
+        "active": _named(status, purpose.active),
+        "fallback": _named(status, purpose.fallback),
+        "since": _instant(purpose.since),
+        "rule": purpose.rule,
+        "generation": purpose.generation,
+        "seen": purpose.is_seen,
+        "stranded_since": _instant(purpose.stranded_since),
+        "paused": purpose.paused,
+        "pinned": is_pinned(purpose, status.as_of),
+        "pinned_until": _instant(purpose.pinned_until),
+    }
+
+
+def _named(status: Status, ref: ProviderRef | None) -> Mapping[str, str | None] | None:
+    if ref is None:
+        return None
+    provider = find_provider(status, ref)
+    return {"provider": str(ref), "name": provider.name if provider else None}
+
+
+def _provider(provider: ProviderStatus, now: datetime) -> dict[str, Any]:
+    return {
+        "provider": str(provider.ref),
+        "name": provider.name,
+        "kind": provider.kind,
+        "enabled": provider.enabled,
+        "targets": [_target(one, now) for one in provider.beliefs],
+    }
+
+
+def _target(belief: Belief, now: datetime) -> dict[str, Any]:
+    return {
+        "purpose": belief.purpose,
+        "health": effective(belief, now),
+        "state": belief.state,
+        "since": _instant(belief.since),
+        "eligible": belief.eligible,
+        "blocks": list(belief.blocks),
+        "warnings": list(belief.warnings),
+        "last_outcome": belief.last_outcome,
+        "last_probe_at": _instant(belief.last_started_at),
+        "light_outcome": belief.light_outcome,
+        "light_probe_at": _instant(belief.light_started_at),
+        "latency_seconds": belief.latency_seconds,
+        "ttft_seconds": belief.ttft_seconds,
+        "model": belief.model,
+        "detail": belief.detail,
+    }
+
+
+def _transition(move: TransitionRow) -> dict[str, Any]:
+    return {
+        "purpose": move.purpose,
+        "generation": move.generation,
+        "rule": move.rule,
+        "from": {"provider": str(move.left), "name": move.left_name} if move.left else None,
+        "to": {"provider": str(move.onto), "name": move.onto_name} if move.onto else None,
+        "reason": move.reason,
+        "failure_began_at": _instant(move.failure_began_at),
+        "decided_at": move.decided_at.isoformat(),
+    }
+
+
+def _instant(moment: datetime | None) -> str | None:
+    return None if moment is None else moment.isoformat()

@@ -1,0 +1,237 @@
+"""One look at everything that a person asks after: who serves, how the providers are, what moved."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from monitor.domain.health import ApplicationStatus, Block, HealthState, HealthWarning
+from monitor.domain.outcome import Outcome
+from monitor.domain.provider import ProviderRef, ProviderType, Purpose
+from monitor.storage.daemons import DaemonRow, list_daemons
+from monitor.storage.problems import Problem, list_problems
+from monitor.storage.purposes import read_ref
+from monitor.storage.queries import QUERIES
+
+NO_PURPOSE = "none"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PurposeStatus:
+    """Who serves a purpose.
+
+    Attributes:
+        purpose: as it stands in `active_providers`.
+        active: the one that serves; None when the row names nobody.
+        fallback: the second one in the row, or None.
+        is_seen: a daemon has seen the row as it stands; False just after an edit, or when none runs.
+        generation: counts the moves; None before a daemon has seen the purpose.
+        since: since when the active one serves.
+        rule: by which rule, `operator` or `adopted`.
+        stranded_since: since when nobody serves, or None.
+        paused: an operator paused it.
+        pinned: whom a pin names, or None.
+        pinned_until: its end; None without one.
+    """
+
+    purpose: str
+    active: ProviderRef | None
+    fallback: ProviderRef | None
+    is_seen: bool
+    generation: int | None
+    since: datetime | None
+    rule: str | None
+    stranded_since: datetime | None
+    paused: bool
+    pinned: ProviderRef | None
+    pinned_until: datetime | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Belief:
+    """What is believed of a target, and its last deep result.
+
+    Attributes:
+        purpose: None for a target that is only probed lightly.
+        state: unknown, up or down.
+        since: when the state was entered.
+        eligible: whether its purpose might be moved onto it.
+        status: the application's word.
+        blocks: what keeps it from serving.
+        warnings: reasons to look.
+        stale_at: from when on the belief is too old to act on.
+        last_outcome: of the last deep probe that said anything.
+        last_started_at: when that kind of probe last ran.
+        light_outcome: of the last light probe.
+        light_started_at: when that ran.
+        latency_seconds: of the last deep result, as far as it is kept.
+        ttft_seconds: the same, to the first token.
+        model: the model asked for.
+        detail: what was wrong, for a person.
+    """
+
+    purpose: Purpose | None
+    state: HealthState
+    since: datetime | None
+    eligible: bool
+    status: ApplicationStatus
+    blocks: tuple[Block, ...]
+    warnings: tuple[HealthWarning, ...]
+    stale_at: datetime | None
+    last_outcome: Outcome | None
+    last_started_at: datetime | None
+    light_outcome: Outcome | None
+    light_started_at: datetime | None
+    latency_seconds: float | None
+    ttft_seconds: float | None
+    model: str | None
+    detail: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProviderStatus:
+    """One provider of the application.
+
+    Attributes:
+        ref: its row.
+        name: the operator's.
+        kind: `vllm`, `openrouter`, ...; as it stands in the row.
+        enabled: whether it is to be used.
+        beliefs: one for each of its targets; empty when it is not probed.
+    """
+
+    ref: ProviderRef
+    name: str
+    kind: str
+    enabled: bool
+    beliefs: tuple[Belief, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TransitionRow:
+    """One move of the past."""
+
+    purpose: str
+    generation: int
+    rule: str
+    left: ProviderRef | None
+    left_name: str | None
+    onto: ProviderRef | None
+    onto_name: str | None
+    reason: str
+    failure_began_at: datetime | None
+    decided_at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Status:
+    """All of it at one instant.
+
+    Attributes:
+        as_of: the database's clock, by which ages are reckoned.
+        daemons: those that did not take their leave, the active one first.
+        purposes: by name.
+        providers: servers first, by id.
+        problems: rows and settings that cannot be used, the oldest first.
+        transitions: the last moves, the newest first.
+    """
+
+    as_of: datetime
+    daemons: tuple[DaemonRow, ...]
+    purposes: tuple[PurposeStatus, ...]
+    providers: tuple[ProviderStatus, ...]
+    problems: tuple[Problem, ...]
+    transitions: tuple[TransitionRow, ...]
+
+
+async def read_status(connection: Any, *, transitions: int = 5) -> Status:
+    """Read everything in one snapshot; nothing is written.
+
+    Args:
+        connection: outside of a transaction.
+        transitions: how many of the last moves.
+    """
+    async with connection.transaction(isolation="repeatable_read", readonly=True):
+        as_of: datetime = await connection.fetchval(QUERIES["status_clock"])
+        purposes = await connection.fetch(QUERIES["status_purposes"])
+        targets = await connection.fetch(QUERIES["status_targets"])
+        moves = await connection.fetch(QUERIES["status_transitions"], transitions)
+        daemons = await list_daemons(connection)
+        problems = await list_problems(connection)
+    return Status(
+        as_of=as_of,
+        daemons=tuple(daemons),
+        purposes=tuple(_purpose(row) for row in purposes),
+        providers=_providers(targets),
+        problems=tuple(problems),
+        transitions=tuple(_transition(row) for row in moves),
+    )
+
+
+def _purpose(row: Any) -> PurposeStatus:
+    seen = bool(row["is_seen"])
+    return PurposeStatus(
+        purpose=row["purpose"],
+        active=read_ref(row["provider_type"], row["provider_id"]),
+        fallback=read_ref(row["fallback_provider_type"], row["fallback_provider_id"]),
+        is_seen=seen,
+        generation=row["generation"],
+        since=row["since"] if seen else None,
+        rule=row["rule"] if seen else None,
+        stranded_since=row["stranded_since"] if seen else None,
+        paused=row["paused_at"] is not None,
+        pinned=read_ref(row["pinned_provider_type"], row["pinned_provider_id"]),
+        pinned_until=row["pinned_until"],
+    )
+
+
+def _providers(rows: list[Any]) -> tuple[ProviderStatus, ...]:
+    beliefs: dict[ProviderRef, list[Belief]] = {}
+    first: dict[ProviderRef, Any] = {}
+    for row in rows:
+        ref = ProviderRef(type=ProviderType(row["provider_type"]), id=row["provider_id"])
+        first.setdefault(ref, row)
+        found = beliefs.setdefault(ref, [])
+        if row["purpose"] is not None:
+            found.append(_belief(row))
+    return tuple(
+        ProviderStatus(
+            ref=ref, name=row["name"], kind=row["kind"], enabled=row["enabled"], beliefs=tuple(beliefs[ref])
+        )
+        for ref, row in first.items()
+    )
+
+
+def _belief(row: Any) -> Belief:
+    return Belief(
+        purpose=None if row["purpose"] == NO_PURPOSE else Purpose(row["purpose"]),
+        state=HealthState(row["state"]),
+        since=row["since"],
+        eligible=row["eligible"],
+        status=ApplicationStatus(row["application_status"]),
+        blocks=tuple(Block(word) for word in (row["block"] or "").split(",") if word),
+        warnings=tuple(HealthWarning(word) for word in row["warnings"]),
+        stale_at=row["stale_at"],
+        last_outcome=None if row["last_outcome"] is None else Outcome(row["last_outcome"]),
+        last_started_at=row["last_started_at"],
+        light_outcome=None if row["light_outcome"] is None else Outcome(row["light_outcome"]),
+        light_started_at=row["light_started_at"],
+        latency_seconds=row["latency_seconds"],
+        ttft_seconds=row["ttft_seconds"],
+        model=row["model"],
+        detail=row["detail"] or "",
+    )
+
+
+def _transition(row: Any) -> TransitionRow:
+    return TransitionRow(
+        purpose=row["purpose"],
+        generation=row["generation"],
+        rule=row["rule"],
+        left=read_ref(row["from_provider_type"], row["from_provider_id"]),
+        left_name=row["from_name"],
+        onto=read_ref(row["to_provider_type"], row["to_provider_id"]),
+        onto_name=row["to_name"],
+        reason=row["reason"],
+        failure_began_at=row["failure_began_at"],
+        decided_at=row["decided_at"],
+    )
