@@ -46,15 +46,15 @@ async def test_a_dead_primary_is_left_and_returned_to_with_its_evidence(
     database: Address, connection: Any
 ) -> None:
     async with FaultServer() as primary, FaultServer() as fallback:
-        one = await add_server(connection, "primary", primary.url)
-        two = await add_server(connection, "fallback", fallback.url)
+        one = await add_server(connection, "primary", primary.url, model_path="m1")
+        two = await add_server(connection, "fallback", fallback.url, model_path="m1")
         await set_active(connection, "chat", one, two)
         async with running_daemon({"DATABASE_URL": database.describe()}) as daemon:
             await daemon.ready()
             await daemon.event("health_changed", target=f"ai_server:{one}/chat", after="up")
             await daemon.event("health_changed", target=f"ai_server:{two}/chat", after="up")
 
-            primary.play("server_error")
+            primary.play("500")
             moved = await daemon.event("active_provider_changed", rule="fail_over")
             assert await serving(connection) == two
             assert moved["generation"] == 2
