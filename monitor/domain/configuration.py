@@ -51,7 +51,7 @@ def read_configuration(rows: ConfigurationRows, catalog: Catalog) -> Configurati
     """Read everything; one bad row never hides another."""
     problems: dict[str, str] = {}
     pointers = _pointers(rows.actives, problems)
-    preferences = _preferences(rows)
+    preferences = _preferences(rows, problems)
     wanted = _wanted(pointers, preferences)
     targets: dict[TargetId, Target] = {}
     everything: tuple[ServerRow | KeyRow, ...] = (*rows.servers, *rows.keys)
@@ -61,10 +61,10 @@ def read_configuration(rows: ConfigurationRows, catalog: Catalog) -> Configurati
         purposes = wanted.get(row.ref, frozenset()) | (
             row.purposes if isinstance(row, ServerRow) else frozenset()
         )
-        try:
-            targets |= {target.id: target for target in _targets(row, purposes, catalog)}
-        except RowProblem as problem:
-            problems[str(row.ref)] = f"{_label(row)}: {problem}"
+        found, wrong = _targets(row, purposes, catalog)
+        targets |= {target.id: target for target in found}
+        if wrong:
+            problems[str(row.ref)] = f"{_label(row)}: {'; '.join(wrong)}"
     present = frozenset(row.ref for row in everything if row.enabled)
     for purpose, refs in preferences.items():
         for ref in refs:
@@ -85,7 +85,10 @@ def read_configuration(rows: ConfigurationRows, catalog: Catalog) -> Configurati
 
 def network_of(url: str | None) -> Network:
     """How far away an address is; hosted providers' own addresses are off host."""
-    host = (urlsplit(url).hostname or "") if url else ""
+    try:
+        host = (urlsplit(url or "").hostname or "").rstrip(".")
+    except ValueError:
+        return Network.OFF_HOST
     if not host:
         return Network.OFF_HOST
     if host == "localhost" or host.endswith(".localhost"):
@@ -94,7 +97,8 @@ def network_of(url: str | None) -> Network:
         address = ip_address(host)
     except ValueError:
         return Network.LAN if "." not in host or host.endswith(LAN_SUFFIXES) else Network.OFF_HOST
-    if address.is_loopback:
+    address = getattr(address, "ipv4_mapped", None) or address
+    if address.is_loopback or address.is_unspecified:
         return Network.LOOPBACK
     return Network.LAN if address.is_private or address.is_link_local else Network.OFF_HOST
 
@@ -112,10 +116,11 @@ def read_url(url: str | None, field: str) -> str:
         )
     try:
         parts = urlsplit(text)
-        port_is_fine = parts.port is None or parts.port > 0
+        is_address = parts.port is None or parts.port > 0
     except ValueError:
-        port_is_fine = False
-    if not port_is_fine:
+        is_address = False
+    # urlsplit drops line breaks silently, and would let a blank into the host.
+    if not is_address or not text.isprintable() or any(one.isspace() for one in text):
         raise RowProblem(f"{field} is no address: write it as in http://host:8000")
     if parts.scheme not in ("http", "https") or not parts.hostname:
         raise RowProblem(
@@ -128,23 +133,43 @@ def read_url(url: str | None, field: str) -> str:
     return text.rstrip("/")
 
 
-def _targets(row: ServerRow | KeyRow, purposes: frozenset[Purpose], catalog: Catalog) -> list[Target]:
-    metadata = read_metadata(row.metadata)
-    kind = row.server_type if isinstance(row, ServerRow) else row.provider
-    entry = catalog.find(row.ref.type, kind or "")
-    if entry is None:
-        field = "server_type" if isinstance(row, ServerRow) else "provider"
-        known = ", ".join(sorted(name for type_, name in catalog.entries if type_ is row.ref.type))
-        raise RowProblem(f"{field} {kind!r} is unknown: write one of {known}")
-    entry = _override(entry, metadata)
-    if isinstance(row, ServerRow):
-        url: str | None = read_url(row.base_url, "base_url")
-        key = row.api_key
-    else:
-        url = read_url(metadata.base_url, "metadata.base_url") if metadata.base_url else entry.api_base
-        key = row.key
+def _targets(
+    row: ServerRow | KeyRow, purposes: frozenset[Purpose], catalog: Catalog
+) -> tuple[list[Target], list[str]]:
+    """What of the row can be probed, and what is wrong: a bad purpose leaves the row's other ones alone."""
+    try:
+        metadata = read_metadata(row.metadata)
+        entry = _override(_entry(row, catalog), metadata)
+        if isinstance(row, ServerRow):
+            url: str | None = read_url(row.base_url, "base_url")
+            key = row.api_key
+        else:
+            url = read_url(metadata.base_url, "metadata.base_url") if metadata.base_url else entry.api_base
+            key = row.key
+    except RowProblem as problem:
+        return [], [str(problem)]
     wanted: list[Purpose | None] = [purpose for purpose in Purpose if purpose in purposes]
-    return [_target(row, purpose, entry, url, key, metadata) for purpose in wanted or [None]]
+    targets, wrong = list[Target](), list[str]()
+    for purpose in wanted or [None]:
+        try:
+            targets.append(_target(row, purpose, entry, url, key, metadata))
+        except RowProblem as problem:
+            wrong.append(str(problem))
+    return targets, wrong
+
+
+def _entry(row: ServerRow | KeyRow, catalog: Catalog) -> CatalogEntry:
+    field, name = (
+        ("server_type", row.server_type) if isinstance(row, ServerRow) else ("provider", row.provider)
+    )
+    entry = catalog.find(row.ref.type, name or "")
+    if entry is None:
+        known = sorted(
+            one.name for one in catalog.entries.values() if one.type is row.ref.type and not one.generic
+        )
+        more = " or another that litellm knows" if row.ref.type is ProviderType.API_KEY else ""
+        raise RowProblem(f"{field} is unknown: write one of {', '.join(known)}{more}")
+    return entry
 
 
 def _target(
@@ -161,11 +186,15 @@ def _target(
             f"{entry.name} serves no {purpose} (it serves {serves}): take it out of that purpose"
         )
     model_path = row.model_path if isinstance(row, ServerRow) else None
+    if model_path and not model_path.strip().isprintable():
+        raise RowProblem("model_path has a line break or a control character in it: take it out")
     named = (
         (metadata.models.get(purpose) if purpose else None) or metadata.model or (model_path or "").strip()
     )
-    model = named or (entry.models.get(purpose) if purpose else None)
-    if purpose is not None and not model and row.ref.type is ProviderType.API_KEY:
+    # A server's own list is asked before the catalog: its probe does that.
+    hosted = row.ref.type is ProviderType.API_KEY
+    model = named or (entry.models.get(purpose) if purpose and hosted else None)
+    if purpose is not None and not model and hosted:
         raise RowProblem(
             f"no {purpose} model is known for {entry.name}: name it in metadata.models.{purpose}"
         )
@@ -236,13 +265,20 @@ def _pointers(rows: tuple[ActiveRow, ...], problems: dict[str, str]) -> dict[Pur
     return found
 
 
-def _preferences(rows: ConfigurationRows) -> dict[Purpose, tuple[ProviderRef, ...]]:
+def _preferences(rows: ConfigurationRows, problems: dict[str, str]) -> dict[Purpose, tuple[ProviderRef, ...]]:
     found: dict[Purpose, tuple[ProviderRef, ...]] = {}
     for row in sorted(rows.preferences, key=lambda one: (one.purpose, one.position)):
         ref = _ref(row.provider_type, row.provider_id)
-        if row.purpose in set(Purpose) and ref is not None:
-            purpose = Purpose(row.purpose)
-            found[purpose] = ordered((*found.get(purpose, ()), ref))
+        if row.purpose not in set(Purpose) or ref is None:
+            subject = f"preference:{row.purpose}:{row.position}"
+            problems[subject] = f"preference {row.position} of {row.purpose} names no purpose or no provider"
+            continue
+        purpose = Purpose(row.purpose)
+        if ref in found.get(purpose, ()):
+            problems[f"preference:{purpose}:{ref}"] = (
+                f"{purpose}: {ref} is wanted twice, the first one counts"
+            )
+        found[purpose] = ordered((*found.get(purpose, ()), ref))
     return found
 
 

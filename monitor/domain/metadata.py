@@ -65,8 +65,8 @@ def read_metadata(raw: object) -> Metadata:
         models={} if models is None else _models(models),
         base_url=_text(raw, "base_url"),
         litellm_provider=_text(raw, "litellm_provider"),
-        key_check_path=_text(raw, "key_check_path"),
-        models_path=_text(raw, "models_path"),
+        key_check_path=_path(raw, "key_check_path"),
+        models_path=_path(raw, "models_path"),
         busy_counters=_busy_counters(_text(raw, "busy_counters")),
         embedding_space=_text(raw, "embedding_space"),
         probe=_probe(raw.get("probe")),
@@ -88,7 +88,7 @@ def _busy_counters(name: str | None) -> BusyCounters | None:
     if name is None:
         return None
     if name not in set(BusyCounters):
-        raise RowProblem(f"metadata.busy_counters is {name!r}: write one of {', '.join(BusyCounters)}")
+        raise RowProblem(f"metadata.busy_counters is unknown: write one of {', '.join(BusyCounters)}")
     return BusyCounters(name)
 
 
@@ -100,10 +100,13 @@ def _probe(raw: object) -> ProbeSettings:
     for key in raw:
         if key not in PROBE_KEYS:
             near = get_close_matches(str(key), PROBE_KEYS, n=1)
-            mend = f"did you mean {near[0]}?" if near else f"known are {', '.join(PROBE_KEYS)}"
-            raise RowProblem(f"metadata.probe.{key} is unknown: {mend}")
+            if near:
+                raise RowProblem(f"metadata.probe has an unknown setting: did you mean {near[0]}?")
+            raise RowProblem(f"metadata.probe has an unknown setting: known are {', '.join(PROBE_KEYS)}")
     defaults = ProbeSettings()
     max_tokens = _number(raw, "max_tokens", 1, 4096)
+    if max_tokens is not None and not max_tokens.is_integer():
+        raise RowProblem("metadata.probe.max_tokens is a fraction: write a whole number from 1 to 4096")
     return ProbeSettings(
         interval=_duration(raw, "interval_seconds", 1, 86_400),
         light_interval=_duration(raw, "light_interval_seconds", 1, 86_400),
@@ -120,7 +123,17 @@ def _text(raw: Mapping[object, object], key: str, path: str = "metadata.") -> st
         return None
     if not isinstance(value, str) or not value.strip():
         raise RowProblem(f"{path}{key} is {_kind(value)}: write a text that is not empty, or leave it out")
+    if not value.strip().isprintable():
+        raise RowProblem(f"{path}{key} has a line break or a control character in it: take it out")
     return value.strip()
+
+
+def _path(raw: Mapping[object, object], key: str) -> str | None:
+    # Without the slash `@elsewhere` behind our address would carry the key to another host.
+    path = _text(raw, key)
+    if path is not None and not path.startswith("/"):
+        raise RowProblem(f"metadata.{key} has to begin with /: it is appended to the address")
+    return path
 
 
 def _number(raw: Mapping[object, object], key: str, least: float, most: float) -> float | None:
