@@ -56,8 +56,8 @@ class ApplicationRows:
     async def results(self, provider: str, kind: str = "deep") -> list[Any]:
         """Every stored result of a provider, oldest first."""
         found: list[Any] = await self.connection.fetch(
-            "SELECT outcome, http_status, latency_seconds, ttft_seconds, tokens_in, tokens_out, model, detail,"
-            " started_at FROM monitor.results"
+            "SELECT outcome, http_status, latency_seconds, ttft_seconds, tokens_in, tokens_out, model,"
+            " detail, started_at FROM monitor.results"
             " WHERE provider_type = $1 AND provider_id = $2 AND kind = $3 ORDER BY started_at, id",
             *_reference(provider),
             kind,

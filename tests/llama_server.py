@@ -1,4 +1,4 @@
-"""A llama.cpp server with a small real model, as a process of its own: `python -m tests.llama_server --port 8080`."""
+"""A llama.cpp server with a small real model, as a process: `python -m tests.llama_server --port 8080`."""
 
 import argparse
 import signal

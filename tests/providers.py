@@ -109,7 +109,7 @@ class LlamaServer(ProviderProcess):
 
 
 class LlmockServer(ProviderProcess):
-    """llmock: plays the APIs of OpenAI, Anthropic, Gemini, Cohere, Mistral and Together, and faults on demand."""
+    """llmock: plays the APIs of hosted providers under prefixes, and faults on demand."""
 
     def __init__(self) -> None:
         port = free_port()
@@ -133,6 +133,14 @@ class LlmockServer(ProviderProcess):
             session.delete(f"{self.url}/_llmock/scenario") as answer,
         ):
             assert answer.status == 200, await answer.text()
+
+    async def paths(self) -> set[str]:
+        """Every path that it was asked for since its start."""
+        async with (
+            aiohttp.ClientSession() as session,
+            session.get(f"{self.url}/_llmock/requests") as answer,
+        ):
+            return {one["path"] for one in (await answer.json())["requests"]}
 
 
 def failing(status: int, path: str, **more: object) -> dict[str, Any]:
