@@ -158,8 +158,9 @@ async def test_the_audit_knows_every_form_of_its_table(
     connection: Any, column: str, kind: str, entity: str
 ) -> None:
     await connection.execute(
-        f"DROP TABLE llm_config_audit; SET timezone = 'Asia/Tokyo'; CREATE TABLE llm_config_audit ("
-        f"id serial, action text, entity_type text, entity_id {entity}, user_id text, changes jsonb, {column} {kind})"
+        "DROP TABLE llm_config_audit; SET timezone = 'Asia/Tokyo'; CREATE TABLE llm_config_audit ("
+        f"id serial, action text, entity_type text, entity_id {entity}, user_id text, "
+        f"changes jsonb, {column} {kind})"
     )
     for entity_id in ("7", "chat", None):
         await record_audit(
