@@ -443,7 +443,7 @@ ACTIVES = st.builds(
 )
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=70, deadline=None)
 @given(st.lists(SERVERS, max_size=3, unique_by=lambda row: row.id), st.lists(ACTIVES, max_size=3))
 def test_whatever_stands_in_the_rows_the_good_one_is_probed_and_every_bad_one_is_told(
     some: list[ServerRow], actives: list[ActiveRow]

@@ -168,7 +168,7 @@ OURS = st.sampled_from((*TEXTS, "models", "busy_counters", "probe"))
 PROBES = st.dictionaries(st.sampled_from((*PROBE_KEYS, "max_token")), JSON, max_size=4)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=70, deadline=None)
 @given(JSON | st.dictionaries(OURS, JSON | PROBES, max_size=6))
 def test_any_json_is_metadata_or_a_problem_in_one_line(raw: object) -> None:
     words, found = outcome_of(raw)
