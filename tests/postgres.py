@@ -58,7 +58,7 @@ async def _make_template(address: Address) -> None:
 async def clone(address: Address, template: str = TEMPLATE) -> Address:
     """A new database, a copy of the template."""
     name = f"test_{next(_numbers)}"
-    await _execute(address, f"CREATE DATABASE {name} TEMPLATE {template}")
+    await _execute(address, f"CREATE DATABASE {name} TEMPLATE {template} STRATEGY FILE_COPY")
     return address.with_database(name)
 
 
