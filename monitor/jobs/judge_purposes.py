@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 import structlog
@@ -28,11 +28,23 @@ RETRY = timedelta(seconds=2)
 SWEEP_SECONDS = 1.0
 
 
+@dataclass(frozen=True, slots=True)
+class _Act:
+    """A decision that has to be written down to be made."""
+
+    situation: Situation
+    decision: Decision
+    at: datetime
+
+
 class JudgePurposes:
-    """Judges purposes one after the other.
+    """Decides on each result and at each deadline, at once; what has to be recorded follows in order.
+
+    The instant of a decision is the result's end or the deadline, never the moment when we got round to it:
+    the same results lead to the same decisions, whenever they are looked at again.
 
     Attributes:
-        rules: the last decision of each purpose, for whoever asks why.
+        decisions: the last one of each purpose, for whoever asks why.
     """
 
     def __init__(
@@ -55,40 +67,62 @@ class JudgePurposes:
         self._reschedule = reschedule
         self._resync = resync
         self._instance = instance
-        self._due: set[Purpose] = set()
+        self._records = False
+        self._acts: dict[Purpose, _Act] = {}
         self._deadlines: dict[Purpose, datetime] = {}
         self._asked: dict[TargetId, datetime] = {}
         self._wake = asyncio.Event()
-        self._swept_at = 0.0
-        self.rules: dict[Purpose, Decision] = {}
+        self.decisions: dict[Purpose, Decision] = {}
 
-    def judge(self, purpose: Purpose | None) -> None:
-        """Judge a purpose soon; None asks for nothing."""
-        if purpose is not None:
-            self._due.add(purpose)
+    def judge(self, purpose: Purpose | None, at: datetime) -> None:
+        """Decide for a purpose; without a record there is no move, so nothing is decided then.
+
+        Args:
+            purpose: whose; None for a target without one.
+            at: the end of a result, or a deadline.
+        """
+        if purpose is None or not self._records or purpose in self._acts:
+            return
+        situation = self._beliefs.situation(purpose, at)
+        if situation is None:
+            return
+        decision = decide(situation, at, self._beliefs.policy_for(purpose))
+        self._note(purpose, decision, situation)
+        if decision.action is Action.QUALIFY:
+            self._qualify(purpose, decision)
+        elif decision.action is not Action.KEEP:
+            self._acts[purpose] = _Act(situation, decision, at)
             self._wake.set()
 
-    def judge_all(self) -> None:
-        """Judge every purpose soon."""
-        self._due.update(self._beliefs.purposes)
-        self._wake.set()
+    def judge_all(self, at: datetime) -> None:
+        """Decide for every purpose: something else than a result has changed."""
+        for purpose in self._beliefs.purposes:
+            self.judge(purpose, at)
 
     async def run(self, session: LeaderSession) -> None:
-        """Judge until the session ends: without a record there is no move."""
+        """Record and make the moves that are decided, until the session ends."""
         loop = asyncio.get_running_loop()
-        while not session.lost.is_set():
-            with suppress(TimeoutError):  # time itself may have changed something
-                async with asyncio.timeout(SWEEP_SECONDS):
-                    await self._wake.wait()
-            self._wake.clear()
-            if loop.time() - self._swept_at >= SWEEP_SECONDS:
-                self._swept_at = loop.time()
-                self._sweep()
-            due, self._due = self._due, set()
-            for purpose in sorted(due):
-                await self._judge(purpose, session)
+        swept_at = loop.time()
+        self._acts.clear()
+        self._records = True
+        try:
+            self.judge_all(self._now())
+            while not session.lost.is_set():
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(SWEEP_SECONDS):
+                        await self._wake.wait()
+                self._wake.clear()
+                for purpose in sorted(self._acts):
+                    await self._perform(purpose, self._acts[purpose], session)
+                if loop.time() - swept_at >= SWEEP_SECONDS:
+                    swept_at = loop.time()
+                    self._sweep()
+        finally:
+            self._records = False
+            self._acts.clear()
 
     def _sweep(self) -> None:
+        """What time alone changes: beliefs that are stale, and deadlines."""
         now = self._now()
         for id_ in self._beliefs.expire(now):
             log.info("health_stale", target=str(id_), name=self._name(id_.provider))
@@ -97,37 +131,38 @@ class JudgePurposes:
             if (target := self._beliefs.targets.get(id_)) is not None:
                 word, blocks = self._beliefs.health_word(id_, now), self._beliefs.blocks(id_, now)
                 self._metrics.set_health(target, word, blocks)
-            self.judge(id_.purpose)
-        for purpose in [one for one, deadline in self._deadlines.items() if deadline <= now]:
-            del self._deadlines[purpose]
-            self.judge(purpose)
+            self.judge(id_.purpose, now)
+        due = sorted((at, purpose) for purpose, at in self._deadlines.items() if at <= now)
+        for at, purpose in due:
+            self._deadlines.pop(purpose, None)
+            self.judge(purpose, at)
 
-    async def _judge(self, purpose: Purpose, session: LeaderSession) -> None:
-        now = self._now()
-        situation = self._beliefs.situation(purpose, now)
-        if situation is None:
-            return
-        decision = decide(situation, now, self._beliefs.policy_for(purpose))
-        self._note(purpose, decision, situation)
+    async def _perform(self, purpose: Purpose, act: _Act, session: LeaderSession) -> None:
+        again_at: datetime | None = None
         try:
-            match decision.action:
-                case Action.KEEP:
-                    pass
-                case Action.QUALIFY:
-                    self._qualify(purpose, decision)
+            match act.decision.action:
                 case Action.MOVE:
-                    await self._move(purpose, situation, decision, now, session)
+                    await self._move(purpose, act, session)
                 case Action.STRAND:
-                    await self._strand(purpose, decision, now, session)
+                    await self._strand(purpose, act.decision, act.at, session)
                 case Action.RELIEVE:
-                    await self._strand(purpose, decision, None, session)
+                    await self._strand(purpose, act.decision, None, session)
+                case Action.KEEP | Action.QUALIFY:
+                    raise AssertionError("nothing to record")
         except SwitchAborted as aborted:
-            log.warning("switch_aborted", purpose=str(purpose), to=str(decision.to), reason=str(aborted))
+            log.warning("switch_aborted", purpose=str(purpose), to=str(act.decision.to), reason=str(aborted))
             self._resync()
-            self._retry(purpose, now)
+            again_at = self._now() + RETRY
         except STORE_ERRORS as error:
             log.warning("switch_impossible", purpose=str(purpose), error=type(error).__name__)
-            self._retry(purpose, now)
+            again_at = self._now() + RETRY
+        finally:
+            self._acts.pop(purpose, None)
+        if again_at is not None:
+            self._deadlines[purpose] = again_at
+        else:
+            # What came in meanwhile was not judged.
+            self.judge(purpose, self._now())
 
     def _qualify(self, purpose: Purpose, decision: Decision) -> None:
         if decision.to is None:
@@ -143,21 +178,15 @@ class JudgePurposes:
             self._asked[target] = now
             self._probe_now(target)
 
-    async def _move(
-        self,
-        purpose: Purpose,
-        situation: Situation,
-        decision: Decision,
-        now: datetime,
-        session: LeaderSession,
-    ) -> None:
+    async def _move(self, purpose: Purpose, act: _Act, session: LeaderSession) -> None:
+        situation, decision, now = act.situation, act.decision, act.at
         state, to = self._beliefs.purposes[purpose], decision.to
         if state.seen is None or to is None:
             return
+        if state.seen.active != situation.active:
+            raise SwitchAborted("an operator chose meanwhile")
         if len(self._pending) > BATCH:
-            # What a move rests on is stored with it: a long queue goes first.
-            self._retry(purpose, now)
-            return
+            raise SwitchAborted("a long queue of results has to be stored first")
         policy = self._beliefs.policy_for(purpose)
         fallback = fallback_after(situation, to, now, policy)
         move = Move(
@@ -219,7 +248,6 @@ class JudgePurposes:
         )
         self._metrics.count_transition(purpose, str(decision.rule), took)
         self._changed(purpose)
-        self.judge(purpose)
 
     async def _strand(
         self, purpose: Purpose, decision: Decision, since: datetime | None, session: LeaderSession
@@ -230,7 +258,6 @@ class JudgePurposes:
         event = "purpose_stranded" if since else "purpose_relieved"
         log.warning(event, purpose=str(purpose), reason=decision.reason)
         self._changed(purpose)
-        self.judge(purpose)
 
     def _changed(self, purpose: Purpose) -> None:
         export_purpose(self._beliefs, self._metrics, purpose, self._now())
@@ -239,8 +266,8 @@ class JudgePurposes:
                 self._reschedule(id_)
 
     def _note(self, purpose: Purpose, decision: Decision, situation: Situation) -> None:
-        before = self.rules.get(purpose)
-        self.rules[purpose] = decision
+        before = self.decisions.get(purpose)
+        self.decisions[purpose] = decision
         if before is None or before.rule is not decision.rule:
             log.debug("rule", purpose=str(purpose), rule=str(decision.rule), reason=decision.reason)
         recent = len(situation.switches)
@@ -250,9 +277,6 @@ class JudgePurposes:
             self._deadlines.pop(purpose, None)
         else:
             self._deadlines[purpose] = decision.wake_at
-
-    def _retry(self, purpose: Purpose, now: datetime) -> None:
-        self._deadlines[purpose] = now + RETRY
 
     def _name(self, ref: ProviderRef) -> str:
         return self._beliefs.names.get(ref, "deleted")

@@ -71,7 +71,7 @@ class ProbeTarget:
         self._now = now
         self._forwarded: dict[TargetId, datetime] = {}
         self._invalid: set[TargetId] = set()
-        self.judge: Callable[[Purpose | None], None] = lambda _purpose: None
+        self.judge: Callable[[Purpose | None, datetime], None] = lambda _purpose, _at: None
 
     def start(self, target: Target) -> None:
         """Begin to probe a target; its first probes come soon, spread over all that start."""
@@ -144,7 +144,7 @@ class ProbeTarget:
             self._tell_invalid(target, result)
             self._keep_vector(target, result)
             self.reschedule(target.id, after_result=True)
-            self.judge(target.id.purpose)
+            self.judge(target.id.purpose, result.ended_at)
         else:
             self._forward(target, result, policy)
 

@@ -92,7 +92,7 @@ class SyncTargets:
             self._adopt(configuration)
             await self._apply(connection, configuration)
         self._export(configuration)
-        self._judge.judge_all()
+        self._judge.judge_all(self._now())
 
     async def _read(self, connection: Any) -> Configuration:
         for _ in range(EDIT_ATTEMPTS):
