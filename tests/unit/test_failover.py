@@ -242,8 +242,8 @@ def test_a_rate_limit_alone_calls_nobody_for_help() -> None:
 def test_one_whose_limit_has_just_run_out_is_not_moved_onto_itself() -> None:
     active = observed((0, OK), *every(60, [LIMITED] * 3, 100))
     given = situation({A: active, B: fine(230)})
-    assert obstacle(given, given.candidates[A], at(260), POLICY) is None
-    assert said(now_of(given, 260)) == (Action.MOVE, Rule.FAIL_OVER, B)
+    assert obstacle(given, given.candidates[A], at(281), POLICY) is None
+    assert said(now_of(given, 281)) == (Action.MOVE, Rule.FAIL_OVER, B)
 
 
 def test_a_rate_limited_one_wakes_for_whoever_has_to_wait() -> None:

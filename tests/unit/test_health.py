@@ -499,7 +499,7 @@ def test_a_provider_with_several_targets_shows_the_worst() -> None:
 OUTCOMES = st.sampled_from(sorted(Outcome))
 STEPS = st.sampled_from((0.5, 5.0, 10.0, 30.0, 60.0, 300.0))
 HISTORIES = st.lists(st.tuples(STEPS, OUTCOMES), max_size=40)
-FEW = settings(max_examples=40, deadline=None)
+FEW = settings(max_examples=25, deadline=None)
 SAID = ("state", "window", "runs", "passes", "fell_on", "starting_since", "since", "usual_latency_seconds")
 
 
