@@ -2,8 +2,9 @@
 
 import asyncio
 import errno
-import gc
+import logging
 import os
+import sys
 from collections.abc import Callable
 from contextlib import AsyncExitStack
 from pathlib import Path
@@ -43,7 +44,7 @@ async def run_demo(*, data_dir: Path | None, host: str, port: int, console: Cons
         console: where the story is told.
 
     Returns:
-        The exit code: 0 after Ctrl-C, 2 when the demo can't run here.
+        The exit code 2, when the demo can't run here. After Ctrl-C the process ends at once, with 0.
     """
     telling = Telling(console)
     try:
@@ -59,9 +60,8 @@ async def run_demo(*, data_dir: Path | None, host: str, port: int, console: Cons
         telling.show(str(refusal).replace("MONITOR_DATA_DIR", "--data-dir"), "bad")
         return 2
     telling.show()
-    # The interpreter would look through all that litellm has made, for seconds, before it lets us go.
-    gc.freeze()
     telling.show(f"Ended, and nothing is left running. `{command()} run` watches providers of your own.")
+    _leave()
     return 0
 
 
@@ -153,6 +153,18 @@ class _Demo:
             telling.show(f"    {line}", "type")
         telling.show(f"  The daemon's log is {self._settings.data_dir / LOG}. Ctrl-C ends everything.")
         telling.show()
+
+
+def _leave() -> None:
+    """End the process; all that we started has ended.
+
+    A litellm that is still being imported would hold us for seconds, and its remains for more: Python waits for
+    the thread, and looks through every object before it lets go.
+    """
+    logging.shutdown()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(0)
 
 
 async def _free_port(host: str, port: int) -> int:

@@ -14,7 +14,9 @@ from monitor.probing.model_list import models_of
 PORTS = (11434, 8000, 8080, 1234)
 """Where Ollama, vLLM, llama.cpp and LM Studio listen unless told otherwise."""
 
-WHOLE_SECONDS = 0.9
+ANSWER_SECONDS = 0.45
+"""For one answer; a server is asked in two rounds at most."""
+
 ANSWER_LIMIT = 1 << 20
 
 _EMBEDS = re.compile(r"embed|minilm|(?:^|[/_-])(?:bge|gte|e5)-", re.IGNORECASE)
@@ -57,7 +59,7 @@ async def find_servers(ports: Iterable[int] = PORTS, host: str = "127.0.0.1") ->
         host: an address of this machine.
     """
     # Loopback is asked without the environment's proxy, and nothing that answers may lead us elsewhere.
-    timeout = aiohttp.ClientTimeout(total=WHOLE_SECONDS)
+    timeout = aiohttp.ClientTimeout(total=ANSWER_SECONDS)
     async with aiohttp.ClientSession(
         timeout=timeout, cookie_jar=aiohttp.DummyCookieJar(), headers={"User-Agent": "llm-monitor"}
     ) as session:
@@ -67,16 +69,22 @@ async def find_servers(ports: Iterable[int] = PORTS, host: str = "127.0.0.1") ->
 
 
 async def _look(session: aiohttp.ClientSession, url: str) -> FoundServer | None:
-    paths = ("/v1/models", "/api/version", "/api/tags", "/props")
-    openai, version, tags, props = await asyncio.gather(*(_get(session, url + path) for path in paths))
+    openai, version = await _get_all(session, url, "/v1/models", "/api/version")
     listed = _openai_models(openai.document) if openai else ()
-    if version and tags and _is_ollama(openai, version, tags, props):
-        kind, listed = "ollama", _ollama_models(tags.document)
-    elif openai is not None and listed:
-        kind = _openai_kind(openai, props)
-    else:
-        return None
+    if not listed and version is None:
+        return None  # a stranger is asked no more
+    kind = _openai_kind(openai) if openai and listed else "unknown"
+    if kind in ("unknown", "openai-compatible"):
+        tags, props = await _get_all(session, url, "/api/tags", "/props")
+        if _is_llamacpp(props):
+            kind = "llamacpp"
+        elif version and tags and _is_ollama(version) and (local := _ollama_models(tags.document)):
+            kind, listed = "ollama", local
     return FoundServer(server_type=kind, base_url=url, models=listed) if listed else None
+
+
+async def _get_all(session: aiohttp.ClientSession, url: str, *paths: str) -> list[_Answer | None]:
+    return await asyncio.gather(*(_get(session, url + path) for path in paths))
 
 
 async def _get(session: aiohttp.ClientSession, url: str) -> _Answer | None:
@@ -93,28 +101,26 @@ async def _get(session: aiohttp.ClientSession, url: str) -> _Answer | None:
         return None
 
 
-def _is_ollama(openai: _Answer | None, version: _Answer, tags: _Answer, props: _Answer | None) -> bool:
-    """Others answer some of Ollama's paths to please its clients: llama.cpp's server does."""
-    if not isinstance(version.document, dict) or not isinstance(version.document.get("version"), str):
-        return False
-    return bool(_ollama_models(tags.document)) and (
-        openai is None or _openai_kind(openai, props) == "openai-compatible"
-    )
-
-
-def _openai_kind(openai: _Answer, props: _Answer | None) -> str:
+def _openai_kind(openai: _Answer) -> str:
     owners = {str(item.get("owned_by", "")).lower() for item in _items(openai.document, "data")}
     if "vllm" in owners:
         return "vllm"
     if "llamacpp" in owners or openai.server.lower().startswith("llama.cpp"):
         return "llamacpp"
-    if (
+    return "openai-compatible"
+
+
+def _is_llamacpp(props: _Answer | None) -> bool:
+    return (
         props is not None
         and isinstance(props.document, dict)
         and "default_generation_settings" in props.document
-    ):
-        return "llamacpp"
-    return "openai-compatible"
+    )
+
+
+def _is_ollama(version: _Answer) -> bool:
+    """Its answer to /api/version; llama.cpp's server answers /api/tags too, to please Ollama's clients."""
+    return isinstance(version.document, dict) and isinstance(version.document.get("version"), str)
 
 
 def _openai_models(document: object) -> tuple[str, ...]:
