@@ -158,9 +158,13 @@ class FaultServer:
             return self._refuse(request, "401", "")
         if request.method == "GET":
             return self._look(request)
-        if model is not None and model not in self.models and not model.startswith("fault-"):
+        if model is not None and not model.startswith("fault-") and not self._has(model):
             return self._refuse(request, "404_model", model)
         return await self._infer(request, body, model or "m1", fault)
+
+    def _has(self, model: str) -> bool:
+        # Fireworks puts folders of its own before a model's name.
+        return model.rpartition("/")[2] in {one.rpartition("/")[2] for one in self.models}
 
     def _fault_for(self, request: web.Request, model: str | None) -> str | None:
         if model is not None and model.startswith("fault-"):

@@ -1,27 +1,58 @@
-"""Targets for tests, as the application's rows would make them."""
+"""Targets for tests, as the application's rows would make them, and a prober for them."""
 
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import replace
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
+
+import pytest
 
 from monitor.domain.policy import Policy
 from monitor.domain.provider import ProviderRef, ProviderType, Purpose
 from monitor.domain.target import ModelName, Network, ProbeSettings, SealedKey, Target, TargetId
 from monitor.probing.catalog import load_catalog
+from monitor.probing.prober import Prober
 
 CATALOG = load_catalog()
 PLANTED_KEY = "sk-planted-4f9a2c7d81e6b35079ac"
 
+LITELLM_WARNS = [  # of its own use of pydantic
+    pytest.mark.filterwarnings("ignore::pydantic.warnings.PydanticDeprecatedSince211"),
+    pytest.mark.filterwarnings("ignore:Items? .* on TypedDict class:UserWarning"),
+]
 
-def short_policy(seconds: float = 1.0) -> Policy:
-    """A policy whose probes end within about a second."""
+
+@asynccontextmanager
+async def running_prober(*, overall_limit: int = 128, upstream_limit: int = 16) -> AsyncIterator[Prober]:
+    """A prober that is warm, whose keys are not encrypted."""
+    prober = Prober(
+        unseal=lambda sealed: sealed.text,
+        now=lambda: datetime.now(UTC),
+        overall_limit=overall_limit,
+        upstream_limit=upstream_limit,
+    )
+    await prober.start()
+    try:
+        await prober.warm_up()
+        yield prober
+    finally:
+        await prober.close()
+
+
+def short_policy(seconds: float = 1.0, *, whole: float | None = None) -> Policy:
+    """A policy whose hanging probes end in less than these seconds.
+
+    The whole time is longer, unless it is given: a busy machine's late event loop counts against half of it.
+    """
+    whole = whole or seconds * 3
     return replace(
         Policy(),
         connect_timeout=timedelta(seconds=seconds * 0.5),
         first_token_timeout=timedelta(seconds=seconds * 0.6),
         first_token_timeout_loading=timedelta(seconds=seconds * 3),
         stall_timeout=timedelta(seconds=seconds * 0.5),
-        timeout=timedelta(seconds=seconds),
-        timeout_loading=timedelta(seconds=seconds * 4),
+        timeout=timedelta(seconds=whole),
+        timeout_loading=timedelta(seconds=whole * 2),
     )
 
 

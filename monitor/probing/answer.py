@@ -55,7 +55,8 @@ def body_error(body: bytes, refused: bool) -> BodyError:
         body: a whole answer, or the stream of server-sent events.
         refused: the status says that it is an error: then any JSON object counts as one.
     """
-    for value in _documents(body):
+    documents = _documents(body) if refused or b'"error"' in body else ()
+    for value in documents:
         if isinstance(value, list) and value:
             value = value[0]  # Google wraps its error into a list
         if isinstance(value, dict) and (refused or _carries_error(value)):

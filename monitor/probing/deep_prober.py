@@ -132,7 +132,7 @@ class DeepProber:
         error = body_error(body, refused)
         told = usage(body) if not refused else None
         tokens_in = told.tokens_in if told else None
-        tokens_out = told.tokens_out if told else None
+        tokens_out = told.tokens_out if told and call.purpose is Purpose.CHAT else None
         chat = call.purpose is Purpose.CHAT
         evidence = Evidence(
             kind=ProbeKind.DEEP,

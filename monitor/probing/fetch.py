@@ -7,10 +7,12 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 import aiohttp
+import httpx
 
 from monitor.domain.catalog import CatalogEntry, KeyScheme
 from monitor.domain.classification import Fault
 from monitor.probing.faults import descriptors_exhausted, fault_of
+from monitor.probing.proxies import Proxies
 from monitor.probing.wire import KEEP_ALIVE_SECONDS, certificate_end
 
 LIST_LIMIT = 4 << 20
@@ -69,19 +71,22 @@ class Fetcher:
 
     def __init__(self) -> None:
         self._session: aiohttp.ClientSession | None = None
+        self._proxies = Proxies()  # aiohttp's own way with them reads .netrc in a thread for every request
 
     async def start(self) -> None:
         """Open the session."""
         if self._session is None:
             connector = aiohttp.TCPConnector(
-                limit=CONNECTIONS, keepalive_timeout=KEEP_ALIVE_SECONDS, ttl_dns_cache=10
+                limit=CONNECTIONS,
+                keepalive_timeout=KEEP_ALIVE_SECONDS,
+                ttl_dns_cache=10,
+                ssl=httpx.create_ssl_context(),  # the roots that deep probes and the application trust
             )
             self._session = aiohttp.ClientSession(
                 connector=connector,
                 cookie_jar=aiohttp.DummyCookieJar(),
                 response_class=_Response,
                 auto_decompress=False,
-                trust_env=True,
                 headers={"Accept-Encoding": "identity", "User-Agent": "llm-monitor"},
             )
 
@@ -109,8 +114,9 @@ class Fetcher:
         began = time.monotonic()
         try:
             timeout = aiohttp.ClientTimeout(total=whole, connect=None, sock_connect=connect)
+            proxy = self._proxies.for_url(url)
             async with self._session.get(
-                url, headers=headers, allow_redirects=False, timeout=timeout
+                url, headers=headers, allow_redirects=False, timeout=timeout, proxy=proxy
             ) as response:
                 fetched.status = response.status
                 fetched.headers = response.headers

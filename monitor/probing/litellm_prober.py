@@ -185,7 +185,6 @@ class LitellmProber:
         litellm.telemetry = False
         litellm.num_retries = 0
         litellm.disable_streaming_logging = True
-        litellm.turn_off_message_logging = True
 
     async def _chat(self, call: Call, deadline: Deadline, answer: Answer) -> None:
         assert self._litellm is not None  # noqa: S101 - after warm_up

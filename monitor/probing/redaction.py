@@ -29,6 +29,8 @@ def redact(text: str, key: str | None = None, limit: int = DETAIL_LIMIT) -> str:
         key: the key that was used, masked wherever it stands whole, encoded or begun.
         limit: the longest answer.
     """
+    if not text:
+        return ""
     clean = text[: limit * 40]
     if key:
         for spelling in _spellings(key):

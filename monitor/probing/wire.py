@@ -6,12 +6,12 @@ from collections.abc import AsyncIterator
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from urllib.request import getproxies, proxy_bypass
 
 import httpx
 
 from monitor.domain.classification import Fault
 from monitor.probing.faults import descriptors_exhausted, fault_of
+from monitor.probing.proxies import Proxies
 
 BODY_LIMIT = 1 << 20
 ENCODED_BODY_LIMIT = 64 << 10  # a compressed body may unfold a thousandfold
@@ -89,7 +89,7 @@ class WireTransport(httpx.AsyncBaseTransport):
 
     def __init__(self) -> None:
         self._tls = httpx.create_ssl_context()
-        self._proxies = getproxies()
+        self._proxies = Proxies()
         self._direct = self._open(None)
         self._by_proxy: dict[str, httpx.AsyncHTTPTransport] = {}
 
@@ -139,8 +139,8 @@ class WireTransport(httpx.AsyncBaseTransport):
             await transport.aclose()
 
     def _transport(self, url: httpx.URL) -> httpx.AsyncHTTPTransport:
-        proxy = self._proxies.get(url.scheme)
-        if proxy is None or _is_loopback(url.host) or proxy_bypass(url.host):
+        proxy = self._proxies.for_host(url.scheme, url.host)
+        if proxy is None:
             return self._direct
         if proxy not in self._by_proxy:
             self._by_proxy[proxy] = self._open(proxy)
@@ -188,7 +188,3 @@ def certificate_end(tls: object) -> datetime | None:
 def _certificate_end(response: httpx.Response) -> datetime | None:
     stream = response.extensions.get("network_stream")
     return certificate_end(stream.get_extra_info("ssl_object")) if stream is not None else None
-
-
-def _is_loopback(host: str) -> bool:
-    return host in {"localhost", "::1"} or host.startswith("127.")

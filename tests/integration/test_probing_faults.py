@@ -3,7 +3,6 @@
 import logging
 import time
 from collections.abc import AsyncIterator
-from datetime import UTC, datetime
 
 import pytest
 import pytest_asyncio
@@ -12,14 +11,16 @@ from monitor.domain.outcome import Outcome, ProbeResult
 from monitor.domain.target import ProbeKind, Target
 from monitor.probing.prober import Prober
 from tests.fault_server import FaultServer
-from tests.targets import PLANTED_KEY, provider_target, server_target, short_policy
+from tests.targets import (
+    LITELLM_WARNS,
+    PLANTED_KEY,
+    provider_target,
+    running_prober,
+    server_target,
+    short_policy,
+)
 
-pytestmark = [
-    pytest.mark.asyncio(loop_scope="module"),
-    # litellm's own, of its use of pydantic
-    pytest.mark.filterwarnings("ignore::pydantic.warnings.PydanticDeprecatedSince211"),
-    pytest.mark.filterwarnings("ignore:Items? .* on TypedDict class:UserWarning"),
-]
+pytestmark = [pytest.mark.asyncio(loop_scope="module"), *LITELLM_WARNS]
 
 POLICY = short_policy()
 
@@ -57,24 +58,21 @@ FAULTS = [
     ("503_loading", Outcome.STARTING, 503),
     ("529", Outcome.SERVER_ERROR, 529),
 ]
-STREAM_FAULTS = {
-    "no_finish",
-    "empty_stream",
-    "slow_first_token",
-    "hang_stream",
-    "error_in_stream",
-    "cut_stream",
-}
 ROUTES = ["vllm", "ollama", "openrouter", "anthropic", "google", "cohere"]
+SLOW = {"hang_headers", "slow_first_token", "hang_stream"}  # each waits for a deadline: two routes show it
+CASES = [
+    (route, *case)
+    for case in FAULTS
+    for route in ROUTES
+    if not (case[0] in SLOW and route not in {"ollama", "anthropic"})
+    if (route, case[0]) != ("cohere", "no_finish")  # a whole answer has no stream to end
+]
 
 
 @pytest_asyncio.fixture(loop_scope="module", scope="module")
 async def prober() -> AsyncIterator[Prober]:
-    prober = Prober(unseal=lambda sealed: sealed.text, now=lambda: datetime.now(UTC))
-    await prober.start()
-    await prober.warm_up()
-    yield prober
-    await prober.close()
+    async with running_prober() as prober:
+        yield prober
 
 
 @pytest_asyncio.fixture(loop_scope="module")
@@ -116,8 +114,7 @@ async def test_a_healthy_answer_passes_with_its_figures(
     assert [one.key for one in server.deep_requests] == [PLANTED_KEY]
 
 
-@pytest.mark.parametrize("route", ROUTES)
-@pytest.mark.parametrize(("fault", "outcome", "status"), FAULTS)
+@pytest.mark.parametrize(("route", "fault", "outcome", "status"), CASES)
 async def test_a_fault_becomes_its_outcome_in_one_request(
     route: str,
     fault: str,
@@ -127,15 +124,15 @@ async def test_a_fault_becomes_its_outcome_in_one_request(
     server: FaultServer,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    if route == "cohere" and fault == "no_finish":
-        pytest.skip("")
     caplog.set_level(logging.DEBUG)
     async with FaultServer() as elsewhere:
         server.redirect_to = elsewhere.url
         server.play(fault)
         began = time.monotonic()
         result = await prober.probe(target_on(route, server), ProbeKind.DEEP, POLICY)
-        assert time.monotonic() - began < POLICY.timeout.total_seconds() + 1
+        assert (
+            time.monotonic() - began < 0.6 + 0.5 + 1
+        )  # first token, stall, and the second it may outlive them
         assert elsewhere.seen == []
     assert result.outcome is outcome, result.detail
     assert result.http_status == status
