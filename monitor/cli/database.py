@@ -1,17 +1,11 @@
 """The database of a command: the one that settings name, or the one that a daemon runs in its folder."""
 
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager
 from typing import TYPE_CHECKING, Any
-
-from monitor.cli.refusal import Refused
 
 if TYPE_CHECKING:
     from monitor.settings import Settings
     from monitor.storage.address import Address
-
-CONNECT_SECONDS = 10.0
-COMMAND_SECONDS = 30.0
 
 
 def find_database(settings: "Settings") -> "Address":
@@ -30,50 +24,12 @@ def find_database(settings: "Settings") -> "Address":
     return address_of(settings.database)
 
 
-@asynccontextmanager
-async def open_database(settings: "Settings", *, limit: bool = True) -> AsyncIterator[Any]:
-    """One connection to it.
-
-    Args:
-        settings: which.
-        limit: whether a statement that takes longer than 30 s is given up.
-
-    Raises:
-        Refused: it does not answer, refuses us, or was never migrated.
-    """
-    import asyncpg
-
-    from monitor.storage.address import connect
-
+def open_database(settings: "Settings", **options: Any) -> AbstractAsyncContextManager[Any]:
+    """One connection to it; `options` are those of `monitor.storage.visit.visit`, whose errors are raised."""
     address = find_database(settings)
-    where = f"{_setting(settings)}: {address.describe()}"
-    try:
-        connection = await connect(
-            address, timeout=CONNECT_SECONDS, command_timeout=COMMAND_SECONDS if limit else None
-        )
-    except OSError as error:
-        reason = (
-            "no answer in time" if isinstance(error, TimeoutError) else error.strerror or type(error).__name__
-        )
-        raise Refused(f"{where} does not answer ({reason}): start it, or mend the setting") from error
-    except (asyncpg.PostgresError, asyncpg.InterfaceError, ValueError) as error:
-        raise Refused(f"{where} can't be used ({error}): mend the setting or the database") from error
-    try:
-        yield connection
-    except (
-        asyncpg.UndefinedTableError,
-        asyncpg.UndefinedColumnError,
-        asyncpg.InvalidSchemaNameError,
-    ) as error:
-        raise Refused(f"{where} is not migrated ({error}): run llm-monitor migrate") from error
-    except asyncpg.InsufficientPrivilegeError as error:
-        raise Refused(
-            f"{where}: this role may not do that ({error}): grant it, or use another role"
-        ) from error
-    except (asyncpg.PostgresConnectionError, ConnectionError) as error:
-        raise Refused(f"{where} has stopped answering ({type(error).__name__}): try again") from error
-    finally:
-        connection.terminate() if connection.is_closed() else await connection.close(timeout=2)
+    from monitor.storage.visit import visit
+
+    return visit(address, named_by=_setting(settings), **options)
 
 
 def _setting(settings: "Settings") -> str:

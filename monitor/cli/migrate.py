@@ -42,7 +42,7 @@ async def _migrate(settings: "Settings") -> int:
     from monitor.cli.database import open_database
     from monitor.storage.migrations import migrate
 
-    async with open_database(settings, limit=False) as connection:
+    async with open_database(settings, command_timeout=None) as connection:
         names = await migrate(connection)
     for name in names:
         print(f"applied: {name}")

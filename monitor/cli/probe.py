@@ -66,7 +66,6 @@ async def _probe(
     from monitor.cli.keys import database_clock, open_unseal
     from monitor.cli.one_target import purpose_of, read_target
     from monitor.probing.catalog import load_catalog
-    from monitor.probing.prober import Prober
     from monitor.storage.providers import read_rows
 
     catalog = load_catalog()
@@ -75,6 +74,8 @@ async def _probe(
         target = read_target(rows, ref, purpose or purpose_of(rows, ref, catalog), catalog)
         unseal = await open_unseal(settings, connection)
         now = await database_clock(connection)
+    from monitor.probing.prober import Prober
+
     prober = Prober(unseal=unseal, now=now)
     await prober.start()
     try:

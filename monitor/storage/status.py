@@ -59,8 +59,8 @@ class Belief:
         blocks: what keeps it from serving.
         warnings: reasons to look.
         stale_at: from when on the belief is too old to act on.
-        last_outcome: of the last deep probe that said anything.
-        last_started_at: when that kind of probe last ran.
+        last_outcome: of the last deep probe.
+        last_started_at: its start.
         light_outcome: of the last light probe.
         light_started_at: when that ran.
         latency_seconds: of the last deep result, as far as it is kept.
