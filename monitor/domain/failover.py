@@ -52,6 +52,7 @@ class Failure:
 class _Obstacle:
     reason: str
     until: datetime | None = None
+    failed: bool = False
 
 
 @dataclass(slots=True)
@@ -62,6 +63,7 @@ class _Search:
     qualified: bool = False
     wake_at: datetime | None = None
     waiting: list[str] = field(default_factory=list)
+    waits: bool = False
 
 
 def decide(situation: Situation, now: datetime, policy: Policy) -> Decision:
@@ -124,14 +126,15 @@ def fallback_after(
     """Whom the application's fallback columns name once `to` serves.
 
     Back on the preferred one it is the operator's own second; elsewhere the most preferred other one that is
-    eligible, else the one that was left.
+    eligible, else the one that was left, if its row still stands.
     """
     if situation.preference and to == situation.preference[0]:
         return situation.preference[1] if len(situation.preference) > 1 else None
     for ref in situation.preference:
         if ref != to and _ineligible(situation.candidates[ref], now, policy) is None:
             return ref
-    return situation.active if situation.active != to else None
+    left = situation.candidates[situation.active]
+    return situation.active if situation.active != to and left.gone_since is None else None
 
 
 def hold_for(situation: Situation, now: datetime, policy: Policy) -> timedelta:
@@ -176,7 +179,8 @@ def _leave(situation: Situation, failure: Failure, now: datetime, policy: Policy
     search = _search(situation, situation.preference, failure.qualify_after, now, policy, settled=settled)
     if search.found is not None:
         return _onto(search, Rule.FAIL_OVER, failure)
-    if search.waiting:
+    # Those that fail their qualification are as good as down: waited for is only one that time will free.
+    if search.waits or (search.waiting and not failure.strands):
         reason = f"{failure.reason}; waiting: {'; '.join(search.waiting)}"
         return _keep(Rule.FAIL_OVER, reason, wake_at=search.wake_at)
     if not failure.strands:
@@ -264,6 +268,7 @@ def _search(
             search.qualified = _passed_after(candidate, asked_since)
             return search
         search.waiting.append(f"{ref} {wait.reason}")
+        search.waits = search.waits or not wait.failed
         search.wake_at = _sooner(search.wake_at, wait.until)
     return search
 
@@ -286,11 +291,9 @@ def _wait(
     if tried_at is None or tried_at <= asked_since or _passed_after(candidate, asked_since):
         return None
     retry_at = tried_at + policy.qualification_retry
-    return (
-        _Obstacle(f"failed its qualification, wait until {retry_at:%H:%M:%S}", retry_at)
-        if now < retry_at
-        else None
-    )
+    if now >= retry_at:
+        return None
+    return _Obstacle(f"failed its qualification, wait until {retry_at:%H:%M:%S}", retry_at, failed=True)
 
 
 def _onto(search: _Search, rule: Rule, failure: Failure | None) -> Decision:

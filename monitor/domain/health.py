@@ -168,11 +168,18 @@ def expire(health: Health, now: datetime) -> Health:
     )
 
 
-def expect(health: Health, interval: timedelta, policy: Policy) -> Health:
-    """The belief that goes stale when results fail to come at `interval`; what it had is never shortened."""
+def expect(health: Health, interval: timedelta, policy: Policy, timeout: timedelta | None = None) -> Health:
+    """The belief that goes stale when results fail to come at `interval`; what it had is never shortened.
+
+    Args:
+        health: the belief.
+        interval: of deep probes, now.
+        policy: `stale_intervals`, and `timeout` when the target has none of its own.
+        timeout: how long a probe of this target may take.
+    """
     if health.last is None:
         return health
-    stale_at = health.last.ended_at + policy.stale_intervals * interval + policy.timeout
+    stale_at = health.last.ended_at + policy.stale_intervals * interval + (timeout or policy.timeout)
     if health.stale_at is not None and health.stale_at >= stale_at:
         return health
     return replace(health, stale_at=stale_at)

@@ -10,8 +10,10 @@ from monitor.domain.health import (
     PROBED_BLOCKS,
     Health,
     HealthState,
+    blocking_run,
     blocks,
     failing_streak,
+    fall,
 )
 from monitor.domain.outcome import Outcome
 from monitor.domain.policy import Policy
@@ -59,7 +61,14 @@ def light_interval(target: Target, policy: Policy) -> timedelta:
     return policy.light_interval_local if own else policy.light_interval
 
 
-def deep_interval(target: Target, role: Role, health: Health, now: datetime, policy: Policy) -> timedelta:
+def deep_interval(
+    target: Target,
+    role: Role,
+    health: Health,
+    now: datetime,
+    policy: Policy,
+    chosen_at: datetime | None = None,
+) -> timedelta:
     """The interval of deep probes, before the daily cost limit.
 
     Args:
@@ -68,13 +77,14 @@ def deep_interval(target: Target, role: Role, health: Health, now: datetime, pol
         health: what we believe.
         now: UTC.
         policy: the purpose's.
+        chosen_at: when an operator last chose who serves: what was seen before has to be seen again, soon.
     """
     base = _base(target, role, policy)
     if health.runs.get(Outcome.RATE_LIMITED) and health.last and health.last.outcome is Outcome.RATE_LIMITED:
         return max(base, policy.rate_limited_interval)
     if role is Role.STRANDED:
         return base
-    if is_contested(health, now, policy):
+    if is_contested(health, now, policy) or (role is Role.SERVING and _unproven(health, policy, chosen_at)):
         return min(policy.recheck_interval, base)
     if blocks(health, now, policy) & DEMOTING:
         return max(policy.blocked_interval, base)
@@ -98,6 +108,18 @@ def is_contested(health: Health, now: datetime, policy: Policy) -> bool:
         refused = any(health.runs.get(outcome) for outcome in PROBED_BLOCKS)
         return not blocked and (refused or bool(failing_streak(health.window)))
     return last.outcome not in PROBED_BLOCKS or PROBED_BLOCKS[last.outcome] not in blocked
+
+
+def _unproven(health: Health, policy: Policy, chosen_at: datetime | None) -> bool:
+    """Whether an operator chose one that is believed unfit, and nothing since has shown that it is."""
+    last = health.last
+    if chosen_at is None or last is None or last.passed:
+        return False
+    if health.state is HealthState.DOWN:
+        older = not health.fell_on or health.fell_on[0].started_at <= chosen_at
+        return older and not fall(health.window, policy, chosen_at)
+    blocking = [outcome for outcome in PROBED_BLOCKS if blocking_run(health, outcome, policy)]
+    return bool(blocking) and not any(blocking_run(health, one, policy, chosen_at) for one in blocking)
 
 
 def _base(target: Target, role: Role, policy: Policy) -> timedelta:

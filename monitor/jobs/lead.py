@@ -10,6 +10,7 @@ from monitor.domain.catalog import Catalog
 from monitor.domain.health import ApplicationStatus
 from monitor.domain.policy import Policy
 from monitor.domain.provider import Purpose
+from monitor.domain.target import TargetId
 from monitor.jobs.beliefs import Beliefs
 from monitor.jobs.heartbeat import Heartbeat
 from monitor.jobs.judge_purposes import JudgePurposes
@@ -115,6 +116,10 @@ class Lead:
                 )
         self.beliefs.deciding_since = now
         await self._sync.sync(session)
+        # Whoever begins to decide wants a result of its own of those that serve.
+        for purpose in Purpose:
+            if (active := self.beliefs.active(purpose)) is not None:
+                self._probes.probe_now(TargetId(provider=active, purpose=purpose))
         self._metrics.set_store_up(True)
 
     async def run(self, session: LeaderSession) -> None:

@@ -107,7 +107,7 @@ class ProbeTarget:
         policy = self._beliefs.policy_for(id_.purpose)
         interval, before = self._interval(target, policy), self._beliefs.intervals.get(id_)
         self._beliefs.intervals[id_] = interval
-        health = expect(self._beliefs.healths[id_], interval, policy)
+        health = expect(self._beliefs.healths[id_], interval, policy, _longest(target, policy))
         self._beliefs.healths[id_] = health
         if after_result and is_contested(health, self._now(), policy):
             # From the end of the last one, without jitter: the span of a fall is measured there too.
@@ -198,7 +198,12 @@ class ProbeTarget:
 
     def _interval(self, target: Target, policy: Policy) -> timedelta:
         health, now = self._beliefs.healths[target.id], self._now()
-        wanted = deep_interval(target, self._beliefs.role(target.id), health, now, policy)
+        role, purpose = self._beliefs.role(target.id), target.id.purpose
+        state = self._beliefs.purposes.get(purpose) if purpose is not None else None
+        wanted = deep_interval(target, role, health, now, policy, state.chosen_at if state else None)
+        if wanted <= policy.recheck_interval:
+            # An answer that is wanted soon decides who serves: it is worth its price.
+            return wanted
         ref, spending = target.id.provider, self._beliefs.spending
         limit = target.probe.daily_cost_usd
         return stretch(
@@ -231,3 +236,8 @@ class ProbeTarget:
 
 def _job(id_: TargetId, kind: ProbeKind) -> str:
     return f"{id_}:{kind}"
+
+
+def _longest(target: Target, policy: Policy) -> timedelta:
+    # A target that goes stale during its own probe would never be believed.
+    return target.probe.timeout or (policy.timeout_loading if target.probe.slow_start else policy.timeout)

@@ -148,9 +148,25 @@ def test_one_that_fails_its_qualification_is_skipped_for_a_minute_and_the_next_i
 @pytest.mark.parametrize("outcome", [BUSY, Outcome.INDETERMINATE, Outcome.PROBE_INVALID])
 def test_a_qualification_without_a_verdict_is_skipped_as_well(outcome: Outcome) -> None:
     tried = observed((140, outcome), onto=fine(0), of=B)
-    decision = now_of(situation({A: dead(), B: tried}), 141)
-    assert said(decision) == (Action.KEEP, Rule.FAIL_OVER, None)
-    assert decision.wake_at == at(200)
+    healths = {A: dead(), B: tried, C: fine(0, C)}
+    assert said(now_of(situation(healths), 141)) == (Action.QUALIFY, Rule.FAIL_OVER, C)
+    assert said(now_of(situation(healths), 200)) == (Action.QUALIFY, Rule.FAIL_OVER, B)
+
+
+@pytest.mark.parametrize("outcome", [FAIL, BUSY, Outcome.INDETERMINATE])
+def test_help_is_called_when_the_only_one_left_does_not_qualify(outcome: Outcome) -> None:
+    tried = observed((140, outcome), onto=fine(0), of=B)
+    healths = {A: dead(), B: tried}
+    assert said(now_of(situation(healths), 141)) == (Action.STRAND, Rule.CALL_FOR_HELP, None)
+    passed = {A: dead(), B: observed((150, OK), onto=tried, of=B)}
+    rescued = now_of(situation(passed, stranded_since=141), 151)
+    assert (rescued.action, rescued.to) == (Action.MOVE, B)
+
+
+def test_the_fallback_named_after_a_move_is_never_one_that_was_deleted() -> None:
+    gone = Candidate(ref=A, health=None, gone_since=at(100))
+    assert fallback_after(situation({A: gone, B: fine(140)}), B, at(150), POLICY) is None
+    assert fallback_after(situation({A: dead(), B: fine(140)}), B, at(150), POLICY) == A
 
 
 def test_never_back_within_a_minute_onto_one_that_was_left() -> None:

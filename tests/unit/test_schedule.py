@@ -107,6 +107,16 @@ def test_blocked_and_now_failing_is_a_new_streak() -> None:
     assert interval(observed((70, FAIL), onto=REFUSED)) == 10
 
 
+@pytest.mark.parametrize("health", [DEAD, REFUSED])
+def test_one_believed_unfit_that_an_operator_chose_is_looked_at_again_soon(health: Health) -> None:
+    assert health.last is not None
+    now = health.last.ended_at
+    chosen = deep_interval(target(), Role.SERVING, health, now, POLICY, now)
+    assert chosen == POLICY.recheck_interval
+    before = deep_interval(target(), Role.SERVING, health, now, POLICY, at(-60))
+    assert before > POLICY.recheck_interval
+
+
 def test_a_429_is_asked_at_most_every_minute() -> None:
     limited = observed((0, OK), (30, LIMITED))
     assert interval(limited, second=31) == 60
