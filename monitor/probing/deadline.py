@@ -7,6 +7,10 @@ from dataclasses import dataclass
 GRACE_SECONDS = 0.3
 
 
+class CancelledFromWithinError(Exception):
+    """The work ended in a cancellation that nobody asked for."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Limits:
     """The times of one probe, in seconds: until connected, to the first token, between tokens, in all."""
@@ -52,6 +56,8 @@ async def run_until(work: Coroutine[object, object, None], deadline: Deadline) -
     except asyncio.CancelledError:
         await _end(task)
         raise
+    if task.cancelled():
+        raise CancelledFromWithinError("a library cancelled the probe it was making")
     task.result()
     return True
 

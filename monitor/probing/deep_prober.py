@@ -35,7 +35,6 @@ class DeepProber:
 
     async def observe(self, request: Request) -> Observation:
         """One deep probe."""
-        await self._litellm.warm_up()  # once, seconds long: our own time, not the target's
         began = time.monotonic()
         entry, target = request.entry, request.target
         purpose = target.id.purpose

@@ -8,6 +8,8 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from urllib.parse import urlsplit
 
+import structlog
+
 from monitor.domain.classification import Evidence, explain
 from monitor.domain.outcome import Outcome, ProbeResult
 from monitor.domain.policy import Policy
@@ -21,6 +23,8 @@ from monitor.probing.loop_delay import LoopDelay
 from monitor.probing.observation import Observation, Request
 from monitor.probing.redaction import redact
 from monitor.probing.result_id import new_result_id
+
+log = structlog.get_logger()
 
 
 class Prober:
@@ -70,6 +74,8 @@ class Prober:
     async def probe(self, target: Target, kind: ProbeKind, policy: Policy) -> ProbeResult:
         """Probe the target once; whatever happens is the result, only cancellation is raised."""
         async with self._slot(_upstream(target)), self._overall:
+            if kind is ProbeKind.DEEP:
+                await self._import()
             started_at, began = self._now(), time.monotonic()
             observation = await self._observe(target, kind, policy)
             elapsed = timedelta(seconds=time.monotonic() - began)
@@ -96,6 +102,13 @@ class Prober:
             detail=_detail(rule.outcome, rule.why, observation),
             readings=observation.readings,
         )
+
+    async def _import(self) -> None:
+        """Spend the seconds of litellm's import before a probe's time begins."""
+        try:
+            await self._litellm.warm_up()
+        except Exception as error:  # noqa: BLE001 - the probe meets it again and makes a result of it
+            log.exception("litellm_import_failed", error=type(error).__name__)
 
     async def _observe(self, target: Target, kind: ProbeKind, policy: Policy) -> Observation:
         loop_began = asyncio.get_running_loop().time()

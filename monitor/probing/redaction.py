@@ -11,11 +11,12 @@ FRAGMENT = 8  # as many leading characters of a key as some providers echo
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff]+")
 _SHAPES = re.compile(
     r"(?i)\b(?:bearer|basic)\s+[a-z0-9._~+/=-]{6,}"
-    r"|\b(?:sk|pk|rk|gsk|xai|fw|r8|hf|key|tgp|pplx|csk|nvapi|sess)[-_][a-z0-9*._-]{4,}"
+    r"|\b(?:sk|pk|rk|gsk|xai|fw|r8|hf|tgp|pplx|csk|nvapi|sess)[-_][a-z0-9*._-]{4,}"
     r"|\bAIza[a-z0-9_*-]{6,}"
     r"|\bAQ\.[a-z0-9_*.-]{6,}"
     r"|\beyJ[a-z0-9_-]{8,}\.[a-z0-9_.-]+"
     r"|\bgAAAA[a-z0-9_=-]{8,}"
+    r"|\b[0-9a-f]{32,}\b"
     r"|((?:api[-_ ]?key|access[-_ ]?token|secret|password)[\"']?\s*[:=]\s*[\"']?)[^\s\"'&,;]{4,}"
     r"|(?<=://)[^/\s@]+(?=@)"
 )

@@ -17,7 +17,7 @@ import pytest_asyncio
 from monitor.domain.outcome import Outcome, ProbeResult
 from monitor.domain.policy import Policy
 from monitor.domain.target import KeyUndecryptable, ProbeKind, SealedKey
-from monitor.probing.deadline import Deadline, Limits, run_until
+from monitor.probing.deadline import CancelledFromWithinError, Deadline, Limits, run_until
 from monitor.probing.prober import Prober
 from monitor.probing.wire import EXCHANGE, Exchange, RequestRefused, WireTransport
 from tests.fault_server import FaultServer
@@ -86,6 +86,14 @@ async def test_work_that_ignores_its_cancellation_is_left_behind(caplog: pytest.
     assert time.monotonic() - began < 0.6
     await asyncio.sleep(0.9)
     assert PLANTED_KEY not in caplog.text
+
+
+async def test_a_cancellation_from_within_is_no_cancellation_of_ours() -> None:
+    async def confused() -> None:
+        raise asyncio.CancelledError
+
+    with pytest.raises(CancelledFromWithinError):
+        await run_until(confused(), Deadline(Limits(connect=1, first_token=1, stall=1, whole=1)))
 
 
 async def test_tokens_extend_a_deadline_up_to_the_whole() -> None:

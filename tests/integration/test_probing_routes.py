@@ -196,6 +196,21 @@ async def test_a_model_that_is_not_loaded_gets_the_time_to_load(prober: Prober, 
     assert result.ttft_seconds > 0.8
 
 
+@pytest.mark.parametrize(("fault", "least", "most"), [("429_seconds", 7, 7), ("429_date", 80, 90)])
+@pytest.mark.parametrize("provider", ["openai", "anthropic", "openrouter"])
+async def test_the_wait_that_a_provider_asks_for_is_told(
+    provider: str, fault: str, least: float, most: float, prober: Prober, server: FaultServer
+) -> None:
+    server.play(fault)
+    result = await prober.probe(provider_target(provider, server.url, model="vendor/m1"), DEEP, POLICY)
+    assert result.outcome is Outcome.RATE_LIMITED
+    assert result.retry_after is not None
+    assert least <= result.retry_after.total_seconds() <= most
+    server.play("429")
+    result = await prober.probe(provider_target(provider, server.url, model="vendor/m1"), DEEP, POLICY)
+    assert (result.outcome, result.retry_after) == (Outcome.RATE_LIMITED, None)
+
+
 async def test_a_rows_own_timeout_counts(prober: Prober, server: FaultServer) -> None:
     server.play("hang_headers")
     target = server_target("vllm", server.url, probe=ProbeSettings(timeout=timedelta(seconds=0.4)))
