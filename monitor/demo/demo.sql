@@ -34,9 +34,10 @@ ON CONFLICT (purpose) DO UPDATE SET
 SELECT coalesce(max(id), 0) AS told, clock_timestamp() AS begun_at FROM monitor.transitions;
 
 -- name: read_serving
--- The name of what serves chat, from the application's own row.
-SELECT servers.name
+-- The name of what serves chat, from the application's own row, and whether it was found unfit with nobody else.
+SELECT servers.name, coalesce(purposes.stranded_since IS NOT NULL, FALSE) AS stranded
 FROM active_providers AS active
+LEFT JOIN monitor.purposes AS purposes ON purposes.purpose = active.purpose
 JOIN ai_servers AS servers ON active.provider_type = 'ai_server' AND servers.id = active.provider_id
 WHERE active.purpose = 'chat';
 

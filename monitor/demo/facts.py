@@ -80,6 +80,9 @@ class Narrator(Protocol):
     def moved(self, transition: Transition) -> None:
         """The purpose was moved."""
 
+    def stranded(self, nobody_serves: bool) -> None:
+        """The one that serves is unfit and nobody else is fit; or that is over."""
+
     def lost_sight(self) -> None:
         """The database does not answer for the moment."""
 
@@ -174,6 +177,7 @@ class _Reader:
         self._facts = facts
         self._narrator = narrator
         self._probed: dict[str, datetime] = {}
+        self._stranded = False
 
     async def read(self, connection: Any) -> None:
         transitions = [
@@ -184,7 +188,7 @@ class _Reader:
             row["name"]: Belief(state=row["state"], eligible=row["eligible"])
             for row in await connection.fetch(_QUERIES["read_beliefs"], self._begun_at)
         }
-        self._facts.serving = await connection.fetchval(_QUERIES["read_serving"])
+        serving = await connection.fetchrow(_QUERIES["read_serving"])
         # A move is stored with the probes and the beliefs it rests on: what led to it is told before it.
         for probe in probes:
             before = self._probed.get(probe.name)
@@ -196,6 +200,11 @@ class _Reader:
             self._facts.beliefs[name] = belief
             if old != belief:
                 self._narrator.believes(name, belief, old)
+        stranded = serving is not None and serving["stranded"]
+        if stranded != self._stranded:
+            self._stranded = stranded
+            self._narrator.stranded(stranded)
+        self._facts.serving = None if serving is None else serving["name"]
         for transition in transitions:
             self._told = transition.id
             self._narrator.moved(transition)

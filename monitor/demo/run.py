@@ -4,6 +4,7 @@ import asyncio
 import errno
 import logging
 import os
+import shlex
 import sys
 from collections.abc import Callable
 from contextlib import AsyncExitStack
@@ -139,11 +140,14 @@ class _Demo:
     def _invite(self, address: Address) -> None:
         telling, program = self._telling, command()
         url = _url(self._settings.host, self._settings.port)
+        # Every other command heeds the environment, whose database is not this one.
+        outside = [name for name in ("DATABASE_URL", "POSTGRES_HOST", "POSTGRES_DB") if os.environ.get(name)]
+        clean = f"env {' '.join(f'-u {name}' for name in outside)} " if outside else ""
         telling.say(f"the daemon is ready at {url}", "good")
         telling.show()
         telling.show("  Watch it from another terminal:")
         for line in (
-            f"{program} status --data-dir {self._settings.data_dir}",
+            f"{clean}{program} status --data-dir {shlex.quote(str(self._settings.data_dir))}",
             f"curl -s {url}/api/v1/llm-config/health",
             f"curl -s {url}/metrics | grep -E 'active_provider|transitions_total|provider_health'",
             psql(address, "SELECT * FROM active_providers"),
@@ -158,8 +162,8 @@ class _Demo:
 def _leave() -> None:
     """End the process; all that we started has ended.
 
-    A litellm that is still being imported would hold us for seconds, and its remains for more: Python waits for
-    the thread, and looks through every object before it lets go.
+    A litellm that is still being imported would hold us for seconds, and one that is there for more than one:
+    Python waits for the thread, and looks through every object before it lets go.
     """
     logging.shutdown()
     sys.stdout.flush()

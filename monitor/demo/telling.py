@@ -26,7 +26,6 @@ class Telling:
         self._began = time.monotonic()
         self._failing: dict[str, deque[Probe]] = {}
         self._states: dict[str, str] = {}
-        self._sees = True
 
     def say(self, text: str = "", mood: str = "") -> None:
         """One line of the story."""
@@ -75,6 +74,9 @@ class Telling:
             if began is not None
             else ""
         )
+        if rule == "operator":
+            self.say(f"chat goes to {transition.to_name}: somebody wrote so into active_providers", "move")
+            return
         verb = "returned" if rule == "fail_back" else "moved"
         self.say(
             f"chat {verb} from {transition.from_name} to {transition.to_name}"
@@ -83,6 +85,15 @@ class Telling:
         )
         if rule == "fail_back":
             self.say(f"    because {transition.to_name} is preferred and has stayed healthy")
+
+    def stranded(self, nobody_serves: bool) -> None:
+        """The alarm, and its end."""
+        if nobody_serves:
+            self.say(
+                "chat is stranded: nobody is fit to serve it; the first one that answers is taken", "bad"
+            )
+        else:
+            self.say("chat is served again", "good")
 
     def lost_sight(self) -> None:
         """The database does not answer for the moment."""

@@ -111,6 +111,7 @@ async def test_a_newcomer_sees_failover_and_failback_and_nothing_is_left(open_fo
     assert "llm-monitor run` watches providers of your own" in demo.raw[-1]
     assert "Traceback" not in story
     assert "\x1b" not in story
+    assert "env -u DATABASE_URL" in story
     assert PLANTED not in story + (folder / "demo.log").read_text()
     order = [
         "the daemon is ready",
