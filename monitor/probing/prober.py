@@ -107,7 +107,7 @@ class Prober:
         """Spend the seconds of litellm's import before a probe's time begins."""
         try:
             await self._litellm.warm_up()
-        except Exception as error:  # noqa: BLE001 - the probe meets it again and makes a result of it
+        except Exception as error:  # the probe meets it again and makes a result of it
             log.exception("litellm_import_failed", error=type(error).__name__)
 
     async def _observe(self, target: Target, kind: ProbeKind, policy: Policy) -> Observation:
