@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet
 
-.PHONY: help run install check test test-system bench lock clean
+.PHONY: help run install check test test-system bench simulate lock clean
 
 help:
 	@echo "make run          watch a failover and a failback on two local demo servers"
@@ -12,6 +12,7 @@ help:
 	@echo "make test         format, lint, types, contracts and every test that an ordinary user can run"
 	@echo "make test-system  the tests that want root or Debian packages"
 	@echo "make bench        medians and ratios of what the monitor costs"
+	@echo "make simulate     how the policy decides in synthetic worlds, beside other policies"
 	@echo "make lock         renew the lock files (needs uv)"
 
 run: install
@@ -49,6 +50,9 @@ test-system: $(VENV)/.test-installed
 
 bench: $(VENV)/.test-installed
 	@$(BIN)/python -m tests.bench
+
+simulate: $(VENV)/.test-installed
+	@$(BIN)/python -m tests.simulator
 
 lock:
 	UV_PYTHON_DOWNLOADS=never uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --custom-compile-command "make lock" --group build pyproject.toml -o requirements.lock

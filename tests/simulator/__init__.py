@@ -1,0 +1,1 @@
+"""Synthetic worlds through the same pure functions that decide in the daemon."""
