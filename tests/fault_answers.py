@@ -90,8 +90,8 @@ def plain_answer(shape: str, path: str, model: str) -> Any:
             }
         case "cohere":
             said = {"role": "assistant", "content": [{"type": "text", "text": "OK."}]}
-            usage = {"tokens": {"input_tokens": 5, "output_tokens": 2}}
-            return {"id": "c", "finish_reason": "COMPLETE", "message": said, "usage": usage}
+            spent = {"tokens": {"input_tokens": 5, "output_tokens": 2}}
+            return {"id": "c", "finish_reason": "COMPLETE", "message": said, "usage": spent}
         case _:
             choice = {"index": 0, "message": {"role": "assistant", "content": "OK."}, "finish_reason": "stop"}
             usage = {"prompt_tokens": 5, "completion_tokens": 2, "total_tokens": 7}
@@ -155,7 +155,7 @@ def _openai(model: str, *, finish: bool, reasoning: bool) -> list[dict[str, Any]
 
 
 def _anthropic(model: str, *, finish: bool, reasoning: bool) -> list[dict[str, Any]]:
-    message = {
+    message: dict[str, Any] = {
         "id": "m",
         "type": "message",
         "role": "assistant",
