@@ -1,14 +1,16 @@
 """The composition root: builds everything, starts it, stops it. The only reader of the wall clock."""
 
 import asyncio
+import logging
 import os
 import signal
 import socket
+import sys
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, NoReturn
 from uuid import uuid4
 
 import structlog
@@ -16,6 +18,7 @@ import structlog
 from monitor import __version__
 from monitor.domain.health import ApplicationStatus
 from monitor.domain.provider import Purpose
+from monitor.domain.target import SealedKey
 from monitor.jobs.heartbeat import Heartbeat
 from monitor.jobs.lead import Lead
 from monitor.jobs.open_keyring import open_keyring, refuse_key
@@ -66,6 +69,18 @@ class StartError(Exception):
     """The daemon can't start as it is configured; the message says what to mend."""
 
 
+def leave() -> NoReturn:
+    """End the process at once; all that it started has ended, and it fared well.
+
+    A litellm that is still being imported would hold us for seconds, and one that is there for more than one:
+    Python waits for the thread, and looks through every object before it lets go.
+    """
+    logging.shutdown()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(0)
+
+
 class Daemon:
     """One `llm-monitor run`: waits for the database, stands by or leads, until it is told to stop."""
 
@@ -75,6 +90,7 @@ class Daemon:
         *,
         offer: Callable[[Any, Keyring | None], Awaitable[None]] | None = None,
         on_ready: Callable[[Address], Awaitable[None]] | None = None,
+        conceal: Callable[[str], None] | None = None,
     ) -> None:
         """Build what lives as long as the daemon.
 
@@ -82,10 +98,12 @@ class Daemon:
             settings: all of them.
             offer: called once with a connection when the schema stands, before anything is probed.
             on_ready: called once when this daemon decides.
+            conceal: told of every key that is opened, so that no log ever shows it.
         """
         self._settings = settings
         self._offer = offer
         self._on_ready = on_ready
+        self._conceal = conceal
         self._clock = Clock()
         self._anchored = False
         self._metrics = Metrics(version=__version__)
@@ -296,9 +314,9 @@ class Daemon:
                 continue
 
     async def _new_lead(self) -> Lead:
-        settings, keyring = self._settings, self._keyring
+        settings = self._settings
         self._prober = Prober(
-            unseal=keyring.unseal if keyring else refuse_key,
+            unseal=self._unseal,
             now=self._clock.now,
             overall_limit=settings.concurrency,
             upstream_limit=settings.upstream_concurrency,
@@ -317,6 +335,12 @@ class Daemon:
             identity=self._who,
         )
         return self._lead
+
+    def _unseal(self, sealed: SealedKey) -> str:
+        key = (self._keyring.unseal if self._keyring else refuse_key)(sealed)
+        if self._conceal is not None:
+            self._conceal(key)
+        return key
 
     async def _close_lead(self) -> None:
         """Cease to probe; what is not stored by now was stored or lost with its session."""

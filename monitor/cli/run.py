@@ -27,19 +27,24 @@ def run(
     """Probe, judge and move, until told to stop."""
     if demo and adopt_env:
         raise typer.BadParameter("--demo heeds nothing of the environment: leave out --adopt-env, or --demo")
-    settings = read_settings(config, env_file, data_dir, ignore_outside=demo)
+    settings = read_settings(config, env_file, data_dir, ignore_outside=demo, warn=False)
     if demo:
         return asyncio.run(_demonstrate(settings, data_dir and settings.data_dir))
     return asyncio.run(_run(settings, adopt_env))
 
 
 async def _run(settings: "Settings", adopt_env: bool) -> int:
-    from monitor.app import Daemon
+    import structlog
+
+    from monitor.app import Daemon, leave
     from monitor.jobs.adopt_environment import offer_environment
     from monitor.logs import configure
     from monitor.probing.catalog import load_catalog
 
-    configure(level=settings.log_level, format=settings.log_format).add(*settings.secrets())
+    redactor = configure(level=settings.log_level, format=settings.log_format)
+    redactor.add(*settings.secrets())
+    for warning in settings.warnings:
+        structlog.get_logger().warning("setting_doubtful", reason=warning)
 
     async def offer(connection: Any, keyring: "Keyring | None") -> None:
         await offer_environment(
@@ -50,8 +55,8 @@ async def _run(settings: "Settings", adopt_env: bool) -> int:
             take_up=adopt_env,
         )
 
-    await Daemon(settings, offer=offer).run()
-    return 0
+    await Daemon(settings, offer=offer, conceal=redactor.add).run()
+    leave()
 
 
 async def _demonstrate(settings: "Settings", folder: Path | None) -> int:

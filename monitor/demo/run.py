@@ -2,10 +2,8 @@
 
 import asyncio
 import errno
-import logging
 import os
 import shlex
-import sys
 from collections.abc import Callable
 from contextlib import AsyncExitStack
 from pathlib import Path
@@ -14,7 +12,7 @@ from typing import Any
 from rich.console import Console
 
 from monitor import logs
-from monitor.app import Daemon, StartError
+from monitor.app import Daemon, StartError, leave
 from monitor.demo.facts import Beginning, Facts, begin_story, put_rows, watch
 from monitor.demo.folder import DemoRefused, claimed, default_folder
 from monitor.demo.plot import play
@@ -62,8 +60,7 @@ async def run_demo(*, data_dir: Path | None, host: str, port: int, console: Cons
         return 2
     telling.show()
     telling.show(f"Ended, and nothing is left running. `{command()} run` watches providers of your own.")
-    _leave()
-    return 0
+    leave()
 
 
 class _DemoDaemon(Daemon):
@@ -157,18 +154,6 @@ class _Demo:
             telling.show(f"    {line}", "type")
         telling.show(f"  The daemon's log is {self._settings.data_dir / LOG}. Ctrl-C ends everything.")
         telling.show()
-
-
-def _leave() -> None:
-    """End the process; all that we started has ended.
-
-    A litellm that is still being imported would hold us for seconds, and one that is there for more than one:
-    Python waits for the thread, and looks through every object before it lets go.
-    """
-    logging.shutdown()
-    sys.stdout.flush()
-    sys.stderr.flush()
-    os._exit(0)
 
 
 async def _free_port(host: str, port: int) -> int:
