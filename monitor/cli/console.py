@@ -64,16 +64,16 @@ def show_table(title: str, headers: Sequence[str], rows: Sequence[Sequence[str]]
 
 
 def _draw(title: str, headers: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    from rich import box
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
-    table = Table(title=Text(title, style="bold"), title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
+    table = Table(title=Text(title, style="bold"), title_justify="left", box=None, padding=(0, 2, 0, 0))
     for header in headers:
-        table.add_column(header)
+        # The last column takes what is left, and folds; the others are names and figures to compare.
+        table.add_column(header, no_wrap=header is not headers[-1], overflow="fold", header_style="dim")
     for row in rows:
-        table.add_row(
-            *(Text(cell, style=_STYLES.get(cell.partition(" ")[0].rstrip(":,"), "")) for cell in row)
-        )
-    Console().print(table)
+        table.add_row(*(Text(cell, style=_STYLES.get(cell.partition(" ")[0], "")) for cell in row))
+    console = Console(highlight=False)
+    console.print(table)
+    console.print()

@@ -27,7 +27,12 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
 def read_settings(
-    config: Path | None, env_file: Path | None, data_dir: Path | None, *, ignore_outside: bool = False
+    config: Path | None,
+    env_file: Path | None,
+    data_dir: Path | None,
+    *,
+    ignore_outside: bool = False,
+    warn: bool = True,
 ) -> "Settings":
     """The settings of this command line; what only looks like a mistake goes to standard error.
 
@@ -36,6 +41,7 @@ def read_settings(
         env_file: --env-file.
         data_dir: --data-dir.
         ignore_outside: heed no database and no secret of the surroundings.
+        warn: tell warnings; False for whoever logs them.
 
     Raises:
         SettingsError: something cannot be used.
@@ -43,7 +49,7 @@ def read_settings(
     from monitor.settings import load_settings
 
     settings = load_settings(config, os.environ, env_file, ignore_outside=ignore_outside)
-    for warning in settings.warnings:
+    for warning in settings.warnings if warn else ():
         print(f"llm-monitor: warning: {warning}", file=sys.stderr)
     if data_dir is None:
         return settings

@@ -26,7 +26,7 @@ def status(
     else:
         from monitor.cli import status_page
 
-        status_page.show(found, database, embedded=settings.database is None)
+        status_page.show(found, _psql(database) if settings.database is None else database)
     return 1 if status_report.bad_news(found) else 0
 
 
@@ -36,3 +36,14 @@ async def _read(settings: "Settings") -> "Status":
 
     async with open_database(settings) as connection:
         return await read_status(connection)
+
+
+def _psql(database: str) -> str:
+    """How to ask the embedded PostgreSQL: with the machine's psql, else with the one that came with ours."""
+    from shutil import which
+
+    from monitor.storage.embedded_binaries import find_package
+
+    ours = find_package() / "pginstall" / "bin" / "psql"
+    program = "psql" if which("psql") or not ours.exists() else str(ours)
+    return f'{program} "{database}"'

@@ -12,8 +12,10 @@ from monitor.cli.status_report import (
 from monitor.domain.provider import ProviderRef
 from monitor.storage.status import Belief, ProviderStatus, PurposeStatus, Status
 
-PURPOSE_HEADERS = ("PURPOSE", "HEALTH", "SERVED BY", "SINCE", "BY RULE", "FALLBACK", "NOTES")
-PROVIDER_HEADERS = ("PROVIDER", "NAME", "PURPOSE", "HEALTH", "LAST PROBE", "LATENCY", "TTFT", "NOTES")
+DAEMON_HEADERS = ("ROLE", "PROCESS", "VERSION", "LISTENS AT", "UP", "HEARTBEAT")
+PURPOSE_HEADERS = ("PURPOSE", "HEALTH", "SERVED BY", "SINCE", "FALLBACK")
+PROVIDER_HEADERS = ("PROVIDER", "PURPOSE", "HEALTH", "LAST PROBE", "LATENCY")
+MOVE_HEADERS = ("WHEN", "PURPOSE", "RULE", "FROM > TO", "REASON")
 FIRST_STEPS = """\
 Nothing is configured yet. Three ways to begin:
   llm-monitor run --adopt-env   takes up keys of the environment and servers that answer on this machine
@@ -28,40 +30,55 @@ No purpose has a provider yet. Say who serves, and who is next; the daemon sees 
 """
 
 
-def show(status: Status, database: str, *, embedded: bool) -> None:
+def show(status: Status, database: str) -> None:
     """Print everything.
 
     Args:
         status: as it was read.
         database: how to reach the database, without a password.
-        embedded: it is the daemon's own.
     """
     news = bad_news(status)
     for line in news:
         print(f"BAD NEWS: {plain(line)}")
     if not news:
-        print("All is well." if status.purposes else "The daemon runs.")
+        print("Every purpose is served." if status.purposes else "The daemon runs.")
     print()
     if status.daemons:
-        show_table(
-            "daemons", ("ROLE", "PROCESS", "VERSION", "LISTENS AT", "UP", "HEARTBEAT"), _daemons(status)
-        )
+        show_table("daemons", DAEMON_HEADERS, _daemons(status))
     if status.purposes:
         show_table("purposes", PURPOSE_HEADERS, [_purpose(status, one) for one in status.purposes])
     if status.providers:
-        show_table(
-            "providers", PROVIDER_HEADERS, [row for one in status.providers for row in _provider(status, one)]
-        )
-    if status.problems:
-        rows = [(one.message, f"{age(status.as_of - one.since)} ago") for one in status.problems]
-        show_table("problems", ("PROBLEM", "SEEN"), rows)
+        rows = [row for one in status.providers for row in _provider(status, one)]
+        show_table("providers", PROVIDER_HEADERS, rows)
     if status.transitions:
-        show_table("last moves", ("WHEN", "PURPOSE", "RULE", "FROM", "TO", "REASON"), _moves(status))
+        show_table("last moves", MOVE_HEADERS, _moves(status))
+    _show_lines("to look at", _notes(status))
     if not status.providers:
         print(FIRST_STEPS)
     elif not status.purposes:
         print(NOBODY_SERVES)
-    print(f'database: psql "{plain(database)}"' if embedded else f"database: {plain(database)}")
+    print(f"database: {plain(database)}")
+
+
+def _show_lines(title: str, lines: list[str]) -> None:
+    if lines:
+        print(title)
+        for line in lines:
+            print(f"  {plain(line)}")
+        print()
+
+
+def _notes(status: Status) -> list[str]:
+    """What no column has room for: wishes of operators, blocks and warnings, bad rows."""
+    found = [f"{one.purpose}: {note}" for one in status.purposes for note in _purpose_notes(status, one)]
+    for provider in status.providers:
+        for belief in provider.beliefs if provider.enabled else ():
+            notes = [note for note in _belief_notes(status, belief) if note]
+            if notes:
+                found.append(
+                    f"{provider.ref} ({provider.name}), {belief.purpose or 'none'}: {'; '.join(notes)}"
+                )
+    return found + [f"{one.message} (since {age(status.as_of - one.since)})" for one in status.problems]
 
 
 def _daemons(status: Status) -> list[tuple[str, ...]]:
@@ -79,21 +96,25 @@ def _daemons(status: Status) -> list[tuple[str, ...]]:
 
 
 def _purpose(status: Status, purpose: PurposeStatus) -> tuple[str, ...]:
-    notes = [
-        f"for {age(status.as_of - purpose.stranded_since)}" if purpose.stranded_since else "",
-        "paused" if purpose.paused else "",
-        _pin(status, purpose),
-        "" if purpose.is_seen else "no daemon has seen this row yet",
-    ]
+    since = "-" if purpose.since is None else f"{age(status.as_of - purpose.since)} ({purpose.rule})"
     return (
         purpose.purpose,
         "stranded" if purpose.stranded_since else purpose_health(status, purpose),
         _named(status, purpose.active),
-        "-" if purpose.since is None else age(status.as_of - purpose.since),
-        purpose.rule or "-",
-        _named(status, purpose.fallback),
-        "; ".join(note for note in notes if note),
+        since,
+        "-" if purpose.fallback is None else str(purpose.fallback),
     )
+
+
+def _purpose_notes(status: Status, purpose: PurposeStatus) -> list[str]:
+    notes = [
+        f"stranded for {age(status.as_of - purpose.stranded_since)}" if purpose.stranded_since else "",
+        "paused by an operator" if purpose.paused else "",
+        _pin(status, purpose),
+        "" if purpose.is_seen else "no daemon has seen this row yet",
+        "" if purpose.fallback else "no fallback is named: nobody would take over",
+    ]
+    return [note for note in notes if note]
 
 
 def _pin(status: Status, purpose: PurposeStatus) -> str:
@@ -107,37 +128,38 @@ def _named(status: Status, ref: ProviderRef | None) -> str:
     if ref is None:
         return "-"
     provider = find_provider(status, ref)
-    return f"{ref} ({provider.name})" if provider else f"{ref} (deleted)"
+    return f"{ref} {provider.name}" if provider else f"{ref} (deleted)"
 
 
 def _provider(status: Status, provider: ProviderStatus) -> list[tuple[str, ...]]:
-    start = (str(provider.ref), provider.name)
+    who = f"{provider.ref} {provider.name}"
     if not provider.enabled:
-        return [(*start, "-", "disabled", "-", "-", "-", "")]
+        return [(who, "-", "disabled", "-", "-")]
     if not provider.beliefs:
-        return [(*start, "-", "unknown", "-", "-", "-", "not probed yet")]
-    return [(*start, *_belief(status, one)) for one in provider.beliefs]
+        return [(who, "-", "unknown", "not yet", "-")]
+    return [(who, *_belief(status, one)) for one in provider.beliefs]
 
 
 def _belief(status: Status, belief: Belief) -> tuple[str, ...]:
     probed_at, outcome = belief.last_started_at, belief.last_outcome
     if belief.purpose is None:
         probed_at, outcome = belief.light_started_at, belief.light_outcome
-    stale = belief.stale_at is not None and belief.stale_at <= status.as_of
-    notes = [
-        *(f"blocked: {block}" for block in belief.blocks),
-        *(f"warning: {warning}" for warning in belief.warnings),
-        "no recent result" if stale else "",
-        belief.detail,
-    ]
     return (
         belief.purpose or "none",
         effective(belief, status.as_of),
         "-" if probed_at is None else f"{outcome or 'no verdict'}, {age(status.as_of - probed_at)} ago",
         seconds(belief.latency_seconds),
-        seconds(belief.ttft_seconds),
-        "; ".join(note for note in notes if note),
     )
+
+
+def _belief_notes(status: Status, belief: Belief) -> list[str]:
+    stale = belief.stale_at is not None and belief.stale_at <= status.as_of
+    return [
+        *(f"blocked: {block}" for block in belief.blocks),
+        *(f"warning: {warning}" for warning in belief.warnings),
+        "no recent result" if stale else "",
+        belief.detail,
+    ]
 
 
 def _moves(status: Status) -> list[tuple[str, ...]]:
@@ -146,8 +168,7 @@ def _moves(status: Status) -> list[tuple[str, ...]]:
             f"{age(status.as_of - one.decided_at)} ago",
             one.purpose,
             one.rule,
-            "-" if one.left is None else f"{one.left} ({one.left_name or '?'})",
-            "-" if one.onto is None else f"{one.onto} ({one.onto_name or '?'})",
+            f"{one.left_name or one.left or '-'} > {one.onto_name or one.onto or '-'}",
             one.reason,
         )
         for one in status.transitions

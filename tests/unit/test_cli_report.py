@@ -161,17 +161,25 @@ def test_every_outcome_has_words_for_a_person() -> None:
 
 
 def test_the_page_says_how_to_reach_the_daemons_own_database(capsys: pytest.CaptureFixture[str]) -> None:
-    show(status(), "postgresql://monitor@/monitor?host=/x", embedded=True)
+    show(status(), 'psql "postgresql://monitor@/monitor?host=/x"')
     page = capsys.readouterr().out
-    assert page.startswith("All is well.")
-    assert 'database: psql "postgresql://monitor@/monitor?host=/x"' in page
+    assert page.startswith("Every purpose is served.")
+    assert page.endswith('database: psql "postgresql://monitor@/monitor?host=/x"\n')
 
 
 def test_the_page_asks_for_a_purpose_when_there_are_only_providers(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    show(status(purposes=()), "postgresql://h/d", embedded=False)
+    show(status(purposes=()), "postgresql://h/d")
     assert "INSERT INTO active_providers" in capsys.readouterr().out
+
+
+def test_every_line_of_the_page_fits_a_terminal(capsys: pytest.CaptureFixture[str]) -> None:
+    long = provider(
+        name="a-name-of-some-length", beliefs=(replace(BELIEF, last_outcome=Outcome.SERVER_ERROR),)
+    )
+    show(status(providers=(long, provider(B, name="two"))), "postgresql://h/d")
+    assert max(len(line) for line in capsys.readouterr().out.splitlines()) <= 100
 
 
 def test_a_name_cannot_steer_the_terminal(capsys: pytest.CaptureFixture[str]) -> None:
