@@ -32,7 +32,7 @@ class LeaderSession:
     """A session that leads, or waits to.
 
     Attributes:
-        lost: set once the session has ended, by whichever side.
+        lost: set while there is no session: before it is opened, and once it has ended, by whichever side.
         leads: whether it holds the lock.
     """
 
@@ -41,11 +41,13 @@ class LeaderSession:
         self._connection: Any = None
         self._turn = asyncio.Lock()
         self.lost = asyncio.Event()
+        self.lost.set()
         self.leads = False
 
     async def open(self) -> None:
         """Connect; whatever asyncpg or the network raises is raised."""
         self._connection = await connect(self._address, settings=SESSION, command_timeout=COMMAND_SECONDS)
+        self.lost.clear()
         self._connection.add_termination_listener(self._ended)
 
     async def try_lead(self) -> bool:
