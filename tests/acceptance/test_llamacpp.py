@@ -57,8 +57,8 @@ async def test_a_llamacpp_server_that_dies_or_hangs_is_left_and_returned_to(
 
             primary.freeze()
             await until_serving(daemon, rows, two, 60)
-            # It accepts connections and says nothing, about its slots neither: that is dead, not busy. And while it
-            # loaded its model, it may have said so.
+            # It accepts connections and says nothing, about its slots neither: that is dead, not busy.
+            # And while it loaded its model, it may have said so.
             assert await rows.outcomes(one) - {"starting"} == {"ok", "unreachable", "timeout"}
             primary.thaw()
             await until_serving(daemon, rows, one, 60)
