@@ -60,7 +60,7 @@ async def run_demo(*, data_dir: Path | None, host: str, port: int, console: Cons
         return 2
     telling.show()
     telling.show(f"Ended, and nothing is left running. `{command()} run` watches providers of your own.")
-    leave()
+    return leave()
 
 
 class _DemoDaemon(Daemon):
