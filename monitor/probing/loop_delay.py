@@ -29,11 +29,15 @@ class LoopDelay:
             await asyncio.wait({self._task})
             self._task = None
 
-    def worst_since(self, since: float) -> float:
-        """The greatest lateness, seconds, since that loop time; a sample overdue right now counts."""
+    def late_since(self, since: float) -> float:
+        """How late the loop was in all, seconds, since that loop time; a sample overdue right now counts.
+
+        In all, because a loop with too much to do is late by a little in every turn, and a probe that takes
+        many turns ends as late as by one long stop.
+        """
         now = asyncio.get_running_loop().time()
-        overdue = now - self._due if self._task is not None else 0.0
-        return max([overdue, 0.0, *(late for when, late in self._late if when >= since)])
+        overdue = max(now - self._due, 0.0) if self._task is not None else 0.0
+        return min(overdue + sum(late for when, late in self._late if when >= since), now - since)
 
     async def _sample(self) -> None:
         loop = asyncio.get_running_loop()

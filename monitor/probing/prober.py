@@ -125,7 +125,7 @@ class Prober:
             return Observation(evidence=evidence)
         except Exception as error:  # noqa: BLE001 - the edge: our own defects are results too
             return Observation.ours(kind, type(error).__name__, f"{type(error).__name__} in the monitor")
-        late = self._delay.worst_since(loop_began) > whole / 2
+        late = self._delay.late_since(loop_began) > whole / 2
         return replace(
             observation,
             evidence=replace(observation.evidence, loop_late=late),
