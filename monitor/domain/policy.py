@@ -1,8 +1,9 @@
 """Every number the judgement rests on, with its default; docs/failover.md gives the reasons."""
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import timedelta
 from enum import StrEnum
+from typing import Any
 
 
 class Failback(StrEnum):
@@ -102,3 +103,11 @@ class Policy:
     return_gap: timedelta = timedelta(seconds=60)
     qualification_retry: timedelta = timedelta(seconds=60)
     start_grace: timedelta = timedelta(seconds=60)
+
+
+def policy_record(policy: Policy) -> dict[str, Any]:
+    """A policy as JSON; durations in seconds."""
+    return {
+        name: value.total_seconds() if isinstance(value, timedelta) else value
+        for name, value in asdict(policy).items()
+    }

@@ -19,15 +19,18 @@ from monitor.domain.health import (
     warnings,
     worst,
 )
+from monitor.domain.journal import pin_holds
 from monitor.domain.outcome import Outcome, ProbeResult
 from monitor.domain.policy import Policy
 from monitor.domain.preference import ordered
 from monitor.domain.provider import ProviderRef, Purpose
 from monitor.domain.schedule import Role
 from monitor.domain.situation import Candidate, Situation, Switch
-from monitor.domain.target import Target, TargetId
+from monitor.domain.target import ProbeKind, Target, TargetId
 from monitor.storage.healths import StoredHealth
 from monitor.storage.purposes import PurposeState
+
+TICK = timedelta(microseconds=1)
 
 
 @dataclass(slots=True)
@@ -75,6 +78,8 @@ class Beliefs:
         embedders: the space that a provider's row names and its fingerprint; kept when the row is deleted.
         vectors: of embedders, by provider and fingerprint, from their first good probe.
         spending: what probing costs.
+        begun: how often a belief was begun anew by something else than a result.
+        instants: the last instant of each purpose's results and judgements.
         deciding_since: when this daemon began to decide, or found its records again.
     """
 
@@ -91,6 +96,8 @@ class Beliefs:
         self.embedders: dict[ProviderRef, tuple[str | None, str]] = {}
         self.vectors: dict[tuple[ProviderRef, str], tuple[float, ...]] = {}
         self.spending = Spending(day=day_start(now))
+        self.begun: dict[TargetId, int] = {}
+        self.instants: dict[Purpose, datetime] = {}
         self.deciding_since = now
 
     @property
@@ -122,15 +129,44 @@ class Beliefs:
             return Role.RETURNING
         return Role.STANDBY
 
+    def instant(self, purpose: Purpose, at: datetime) -> datetime:
+        """`at`, or the next instant after all that the purpose has seen: everything stands in order."""
+        last = self.instants.get(purpose)
+        if last is not None and at <= last:
+            at = last + TICK
+        self.instants[purpose] = at
+        return at
+
+    def in_order(self, result: ProbeResult) -> ProbeResult:
+        """A deep result whose end is its place in that order: two may end at once, one may be taken late."""
+        if result.kind is not ProbeKind.DEEP or result.target.purpose is None:
+            return result
+        at = self.instant(result.target.purpose, result.ended_at)
+        return result if at == result.ended_at else replace(result, ended_at=at)
+
+    def begin(self, id_: TargetId, health: Health) -> None:
+        """Begin a belief anew, by something else than a result."""
+        self.healths[id_] = health
+        self.begun[id_] = self.begun.get(id_, 0) + 1
+
+    def give_up(self, id_: TargetId, now: datetime) -> bool:
+        """Give up a belief if it has become stale; whether there was anything to give up."""
+        health = self.healths[id_]
+        expired = expire(health, now)
+        if expired is health or replace(expired, stale_at=health.stale_at) == health:
+            return False
+        self.begin(id_, expired)
+        return True
+
     def expire(self, now: datetime) -> list[TargetId]:
         """Give up beliefs that have become stale; returns those that changed."""
-        changed = []
-        for id_, health in self.healths.items():
-            expired = expire(health, now)
-            if expired is not health:
-                self.healths[id_] = expired
-                changed.append(id_)
-        return changed
+        return [id_ for id_ in self.healths if self.give_up(id_, now)]
+
+    def candidates(self, purpose: Purpose) -> tuple[TargetId, ...]:
+        """The targets that are probed of those whom the purpose may be served by."""
+        refs = ordered((self.active(purpose), *self.preference(purpose)))
+        ids = (TargetId(provider=ref, purpose=purpose) for ref in refs)
+        return tuple(id_ for id_ in ids if id_ in self.healths)
 
     def situation(
         self, purpose: Purpose, now: datetime, healths: Mapping[ProviderRef, Health] | None = None
@@ -157,7 +193,7 @@ class Beliefs:
             switches=self.switches.get(purpose, ()),
             stranded_since=state.stranded_since,
             paused=state.paused,
-            pinned=state.pinned is not None and (state.pinned_until is None or state.pinned_until > now),
+            pinned=pin_holds(state.pinned, state.pinned_until, now),
         )
 
     def stored(self, id_: TargetId, now: datetime) -> StoredHealth:

@@ -10,14 +10,17 @@ import structlog
 
 from monitor.domain.failover import decide, fallback_after
 from monitor.domain.health import Health
+from monitor.domain.journal import Entry, EntryKind
 from monitor.domain.preference import Pointers
 from monitor.domain.provider import ProviderRef, Purpose
 from monitor.domain.situation import Action, Decision, Situation, Switch
 from monitor.domain.target import TargetId
 from monitor.jobs.beliefs import Beliefs
-from monitor.jobs.store_results import BATCH, Pending
+from monitor.jobs.journal import Journal
+from monitor.jobs.pending import Pending
 from monitor.metrics import Metrics
 from monitor.storage.errors import STORE_ERRORS
+from monitor.storage.journal import add_entries
 from monitor.storage.leader import LeaderSession
 from monitor.storage.purposes import mark_stranded
 from monitor.storage.switch import Move, SwitchAborted, commit_move
@@ -52,6 +55,7 @@ class JudgePurposes:
         *,
         beliefs: Beliefs,
         pending: Pending,
+        journal: Journal,
         metrics: Metrics,
         now: Callable[[], datetime],
         probe_now: Callable[[TargetId], None],
@@ -61,6 +65,7 @@ class JudgePurposes:
     ) -> None:
         self._beliefs = beliefs
         self._pending = pending
+        self._journal = journal
         self._metrics = metrics
         self._now = now
         self._probe_now = probe_now
@@ -75,15 +80,42 @@ class JudgePurposes:
         self.decisions: dict[Purpose, Decision] = {}
 
     def judge(self, purpose: Purpose | None, at: datetime) -> None:
-        """Decide for a purpose; without a record there is no move, so nothing is decided then.
+        """Decide for a purpose after one of its results; without a record there is no move, so no decision.
 
         Args:
             purpose: whose; None for a target without one.
-            at: the end of a result, or a deadline.
+            at: the result's end.
         """
-        if purpose is None or not self._records or purpose in self._acts:
+        if purpose is not None:
+            self._judge(purpose, at)
+
+    def judge_due(self, purpose: Purpose | None, at: datetime) -> None:
+        """Decide at a deadline that has passed before `at`, before what came afterwards is taken."""
+        due = self._deadlines.get(purpose) if purpose is not None else None
+        if purpose is not None and due is not None and due < at and self._may_judge(purpose):
+            del self._deadlines[purpose]
+            self._judge(purpose, self._beliefs.instant(purpose, due))
+
+    def judge_all(self, at: datetime) -> None:
+        """Decide for every purpose: something else than a result has changed."""
+        for purpose in self._beliefs.purposes:
+            self._look(purpose, at)
+
+    def _look(self, purpose: Purpose, now: datetime) -> None:
+        if self._may_judge(purpose):
+            self.judge_due(purpose, now)
+            self._judge(purpose, self._beliefs.instant(purpose, now))
+
+    def _may_judge(self, purpose: Purpose) -> bool:
+        return self._records and purpose not in self._acts
+
+    def _judge(self, purpose: Purpose, at: datetime) -> None:
+        if not self._may_judge(purpose):
             return
+        for id_ in self._beliefs.candidates(purpose):
+            self._give_up(id_, at)
         situation = self._beliefs.situation(purpose, at)
+        self._journal.note(purpose, situation, at)
         if situation is None:
             return
         decision = decide(situation, at, self._beliefs.policy_for(purpose))
@@ -94,16 +126,13 @@ class JudgePurposes:
             self._acts[purpose] = _Act(situation, decision, at)
             self._wake.set()
 
-    def judge_all(self, at: datetime) -> None:
-        """Decide for every purpose: something else than a result has changed."""
-        for purpose in self._beliefs.purposes:
-            self.judge(purpose, at)
-
     async def run(self, session: LeaderSession) -> None:
         """Record and make the moves that are decided, until the session ends."""
         loop = asyncio.get_running_loop()
         swept_at = loop.time()
         self._acts.clear()
+        self._deadlines.clear()
+        self._journal.begin()
         self._records = True
         try:
             self.judge_all(self._now())
@@ -120,49 +149,77 @@ class JudgePurposes:
         finally:
             self._records = False
             self._acts.clear()
+            self._journal.away(self._now())
 
     def _sweep(self) -> None:
         """What time alone changes: beliefs that are stale, and deadlines."""
         now = self._now()
-        for id_ in self._beliefs.expire(now):
-            log.info("health_stale", target=str(id_), name=self._name(id_.provider))
-            self._pending.mark(id_)
-            self._reschedule(id_)
-            if (target := self._beliefs.targets.get(id_)) is not None:
-                word, blocks = self._beliefs.health_word(id_, now), self._beliefs.blocks(id_, now)
-                self._metrics.set_health(target, word, blocks)
-            self.judge(id_.purpose, now)
         due = sorted((at, purpose) for purpose, at in self._deadlines.items() if at <= now)
         for at, purpose in due:
-            self._deadlines.pop(purpose, None)
-            self.judge(purpose, at)
+            if self._deadlines.get(purpose) == at and self._may_judge(purpose):
+                del self._deadlines[purpose]
+                self._judge(purpose, self._beliefs.instant(purpose, at))
+        for id_ in list(self._beliefs.healths):
+            if self._give_up(id_, now) and id_.purpose is not None:
+                self._look(id_.purpose, now)
+
+    def _give_up(self, id_: TargetId, at: datetime) -> bool:
+        if not self._beliefs.give_up(id_, at):
+            return False
+        log.info("health_stale", target=str(id_), name=self._name(id_.provider))
+        self._pending.mark(id_)
+        self._reschedule(id_)
+        if (target := self._beliefs.targets.get(id_)) is not None:
+            word, blocks = self._beliefs.health_word(id_, at), self._beliefs.blocks(id_, at)
+            self._metrics.set_health(target, word, blocks)
+        return True
 
     async def _perform(self, purpose: Purpose, act: _Act, session: LeaderSession) -> None:
         again_at: datetime | None = None
+        reason = ""
         try:
             match act.decision.action:
                 case Action.MOVE:
                     await self._move(purpose, act, session)
                 case Action.STRAND:
-                    await self._strand(purpose, act.decision, act.at, session)
+                    await self._strand(purpose, act, act.at, session)
                 case Action.RELIEVE:
-                    await self._strand(purpose, act.decision, None, session)
+                    await self._strand(purpose, act, None, session)
                 case Action.KEEP | Action.QUALIFY:
                     raise AssertionError("nothing to record")
         except SwitchAborted as aborted:
-            log.warning("switch_aborted", purpose=str(purpose), to=str(act.decision.to), reason=str(aborted))
+            reason = str(aborted)
+            log.warning("switch_aborted", purpose=str(purpose), to=str(act.decision.to), reason=reason)
             self._resync()
             again_at = self._now() + RETRY
         except STORE_ERRORS as error:
-            log.warning("switch_impossible", purpose=str(purpose), error=type(error).__name__)
+            reason = type(error).__name__
+            log.warning("switch_impossible", purpose=str(purpose), error=reason)
+            self._pending.watch.failed(error, "switch")
             again_at = self._now() + RETRY
         finally:
             self._acts.pop(purpose, None)
+        self.settle(purpose, act.decision, act.at, again_at=again_at, reason=reason)
+
+    def settle(
+        self,
+        purpose: Purpose,
+        decision: Decision,
+        decided_at: datetime,
+        *,
+        again_at: datetime | None = None,
+        reason: str = "",
+    ) -> None:
+        """Go on judging after a decision has been recorded, or could not be and is made again later."""
+        at = self._beliefs.instant(purpose, self._now())
+        self._journal.settled(
+            purpose, decision, decided_at, at, done=again_at is None, again_at=again_at, reason=reason
+        )
         if again_at is not None:
             self._deadlines[purpose] = again_at
         else:
             # What came in meanwhile was not judged.
-            self.judge(purpose, self._now())
+            self._judge(purpose, at)
 
     def _qualify(self, purpose: Purpose, decision: Decision) -> None:
         if decision.to is None:
@@ -182,11 +239,9 @@ class JudgePurposes:
         situation, decision, now = act.situation, act.decision, act.at
         state, to = self._beliefs.purposes[purpose], decision.to
         if state.seen is None or to is None:
-            return
+            raise SwitchAborted("nobody is named to serve the purpose any more")
         if state.seen.active != situation.active:
             raise SwitchAborted("an operator chose meanwhile")
-        if len(self._pending) > BATCH:
-            raise SwitchAborted("a long queue of results has to be stored first")
         policy = self._beliefs.policy_for(purpose)
         fallback = fallback_after(situation, to, now, policy)
         move = Move(
@@ -208,12 +263,16 @@ class JudgePurposes:
             return decide(second, now, policy)
 
         async with session.use() as connection:
-            batch = self._pending.take()
+            if self._pending.behind:
+                raise SwitchAborted("what it rests on has to be stored first")
+            batch, journal = self._pending.take(), self._journal.take()
             try:
-                generation = await commit_move(connection, move, batch.results, batch.healths, again)
+                generation = await commit_move(connection, move, batch.results, batch.healths, again, journal)
             except BaseException:
                 self._pending.give_back(batch)
+                self._journal.give_back(journal)
                 raise
+            self._pending.stored(batch)
             for (ref, fingerprint), vector in batch.vectors.items():
                 self._pending.add_vector(ref, fingerprint, vector)
             left = state.seen.active
@@ -250,10 +309,25 @@ class JudgePurposes:
         self._changed(purpose)
 
     async def _strand(
-        self, purpose: Purpose, decision: Decision, since: datetime | None, session: LeaderSession
+        self, purpose: Purpose, act: _Act, since: datetime | None, session: LeaderSession
     ) -> None:
+        decision = act.decision
+        entry = Entry(
+            at=act.at,
+            kind=EntryKind.STRANDED if since else EntryKind.RELIEVED,
+            rule=str(decision.rule),
+            reason=decision.reason,
+            evidence=decision.evidence,
+        )
         async with session.use() as connection:
-            await mark_stranded(connection, purpose, since)
+            journal = self._journal.take()
+            try:
+                async with connection.transaction():
+                    await mark_stranded(connection, purpose, since)
+                    await add_entries(connection, [*journal, (purpose, entry)], self._instance)
+            except BaseException:
+                self._journal.give_back(journal)
+                raise
             self._beliefs.strand(purpose, since)
         event = "purpose_stranded" if since else "purpose_relieved"
         log.warning(event, purpose=str(purpose), reason=decision.reason)

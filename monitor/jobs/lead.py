@@ -13,6 +13,7 @@ from monitor.domain.provider import Purpose
 from monitor.domain.target import TargetId
 from monitor.jobs.beliefs import Beliefs
 from monitor.jobs.heartbeat import Heartbeat
+from monitor.jobs.journal import Journal
 from monitor.jobs.judge_purposes import JudgePurposes
 from monitor.jobs.probe_target import Prober, ProbeTarget, Schedule
 from monitor.jobs.prune import Prune
@@ -64,9 +65,11 @@ class Lead:
             schedule=schedule,
             now=now,
         )
+        self._journal = Journal(self.beliefs, self._instance)
         self.judge = JudgePurposes(
             beliefs=self.beliefs,
             pending=self._pending,
+            journal=self._journal,
             metrics=metrics,
             now=now,
             probe_now=self._probes.probe_now,
@@ -75,6 +78,7 @@ class Lead:
             instance=str(identity.instance),
         )
         self._probes.judge = self.judge.judge
+        self._probes.judge_due = self.judge.judge_due
         self._prune = Prune(keep, now)
         self._sync: SyncTargets | None = None
 
@@ -126,7 +130,14 @@ class Lead:
         """Do every job until the session is lost; one that dies of a fault of ours ends all, loudly."""
         if self._sync is None:
             raise RuntimeError("take_up comes first")
-        jobs = (self._heartbeat.run, self._store.run, self._sync.run, self.judge.run, self._prune.run)
+        jobs = (
+            self._heartbeat.run,
+            self._store.run,
+            self._journal.run,
+            self._sync.run,
+            self.judge.run,
+            self._prune.run,
+        )
         tasks = [asyncio.create_task(job(session), name=job.__qualname__) for job in jobs]
         lost = asyncio.create_task(session.lost.wait(), name="session lost")
         try:
@@ -149,6 +160,7 @@ class Lead:
         while len(self._pending):
             await self._store.flush(session)
         await self._store.flush(session)
+        await self._journal.flush(session)
 
     def stop(self) -> None:
         """Cease to probe: another daemon leads now. Stop the schedule first."""

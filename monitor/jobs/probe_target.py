@@ -15,7 +15,7 @@ from monitor.domain.provider import Purpose
 from monitor.domain.schedule import deep_interval, is_contested, light_interval
 from monitor.domain.target import ProbeKind, Target, TargetId
 from monitor.jobs.beliefs import Beliefs
-from monitor.jobs.store_results import Pending
+from monitor.jobs.pending import Pending
 from monitor.metrics import Metrics
 
 log = structlog.get_logger()
@@ -72,6 +72,7 @@ class ProbeTarget:
         self._forwarded: dict[TargetId, datetime] = {}
         self._invalid: set[TargetId] = set()
         self.judge: Callable[[Purpose | None, datetime], None] = lambda _purpose, _at: None
+        self.judge_due: Callable[[Purpose | None, datetime], None] = lambda _purpose, _at: None
 
     def start(self, target: Target) -> None:
         """Begin to probe a target; its first probes come soon, spread over all that start."""
@@ -126,6 +127,9 @@ class ProbeTarget:
         """Take a result through; no await, so that one target's results pass in order."""
         if target.id not in self._beliefs.targets:
             return
+        if result.kind is ProbeKind.DEEP:
+            self.judge_due(target.id.purpose, result.ended_at)
+            result = self._beliefs.in_order(result)
         self._metrics.observe_probe(target, result)
         self._pending.add(result)
         self._beliefs.spending.add(result)
@@ -133,6 +137,8 @@ class ProbeTarget:
         before = self._beliefs.healths.get(target.id)
         if before is None or before.fingerprint != result.fingerprint:
             return
+        if result.kind is ProbeKind.DEEP and self._beliefs.give_up(target.id, result.started_at):
+            before = self._beliefs.healths[target.id]
         policy = self._beliefs.policy_for(target.id.purpose)
         after = observe(before, result, policy)
         self._beliefs.healths[target.id] = after

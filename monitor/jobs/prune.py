@@ -7,12 +7,14 @@ from datetime import datetime, timedelta
 import structlog
 
 from monitor.storage.errors import STORE_ERRORS
+from monitor.storage.journal import prune_journal
 from monitor.storage.leader import LeaderSession
 from monitor.storage.partitions import ensure_partitions, prune
 
 log = structlog.get_logger()
 
 EVERY_SECONDS = 3600.0
+JOURNAL_KEPT = timedelta(days=90)
 
 
 class Prune:
@@ -29,6 +31,7 @@ class Prune:
                 async with session.use() as connection:
                     await ensure_partitions(connection, self._now())
                     dropped = await prune(connection, self._now(), keep=self._keep)
+                    await prune_journal(connection, self._now() - JOURNAL_KEPT)
                 if dropped:
                     log.info("results_pruned", partitions=dropped)
             except STORE_ERRORS as error:

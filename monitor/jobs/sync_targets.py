@@ -16,8 +16,8 @@ from monitor.domain.schedule import plan
 from monitor.domain.target import Target, TargetId
 from monitor.jobs.beliefs import Beliefs
 from monitor.jobs.judge_purposes import JudgePurposes, export_purpose
+from monitor.jobs.pending import Pending
 from monitor.jobs.probe_target import ProbeTarget
-from monitor.jobs.store_results import Pending
 from monitor.metrics import Metrics
 from monitor.storage.errors import STORE_ERRORS
 from monitor.storage.healths import forget_healths
@@ -76,7 +76,7 @@ class SyncTargets:
             try:
                 await self.sync(session)
             except STORE_ERRORS as error:
-                log.warning("rows_not_read", error=type(error).__name__)
+                self._pending.watch.failed(error, "rows")
                 self._changed.set()
                 await asyncio.sleep(1)
 
@@ -195,7 +195,7 @@ class SyncTargets:
         ahead = stored is not None and stored.last_started_at is not None and stored.last_started_at > now
         if stored is None or ahead or stored.fingerprint != target.fingerprint:
             stored = Health(fingerprint=target.fingerprint)
-        self._beliefs.healths[target.id] = expire(stored, now)
+        self._beliefs.begin(target.id, expire(stored, now))
         self._remember(target)
         self._probes.start(target)
         self._pending.mark(target.id)
@@ -207,7 +207,7 @@ class SyncTargets:
         if before.fingerprint == target.fingerprint:
             self._probes.start(target)
             return
-        self._beliefs.healths[target.id] = Health(fingerprint=target.fingerprint)
+        self._beliefs.begin(target.id, Health(fingerprint=target.fingerprint))
         self._probes.start(target)
         self._probes.probe_now(target.id)
         self._pending.mark(target.id)

@@ -49,7 +49,7 @@ async def recent_results(
         None if kind is None else str(kind),
         limit,
     )
-    return [_result(row) for row in rows]
+    return [read_result(row) for row in rows]
 
 
 async def fetch_results(connection: Any, ids: Iterable[ResultId]) -> list[dict[str, Any]]:
@@ -119,7 +119,8 @@ def _readings(readings: Readings) -> dict[str, Any]:
     return stored
 
 
-def _result(row: Any) -> ProbeResult:
+def read_result(row: Any) -> ProbeResult:
+    """A row of `monitor.results`."""
     readings = row["readings"]
     expires = readings.get("tls_expires_at")
     retry = row["retry_after_seconds"]

@@ -6,20 +6,22 @@ the transaction can't commit once the lock is lost.
 
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
-from datetime import datetime, timedelta
+from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 from pydantic import ValidationError
 
 from monitor.domain.health import Health
+from monitor.domain.journal import Entry
 from monitor.domain.outcome import ProbeResult
-from monitor.domain.policy import Policy
+from monitor.domain.policy import Policy, policy_record
 from monitor.domain.preference import Pointers
 from monitor.domain.provider import ProviderRef, ProviderType, Purpose
 from monitor.domain.situation import Decision, Rule
 from monitor.storage.audit import record_audit
 from monitor.storage.healths import StoredHealth, read_health, save_healths
+from monitor.storage.journal import add_entries
 from monitor.storage.purposes import ACTIVE_CHANNEL, columns, lock_active
 from monitor.storage.queries import QUERIES
 from monitor.storage.results import fetch_results, insert_results
@@ -64,6 +66,7 @@ async def commit_move(
     results: Sequence[ProbeResult],
     healths: Sequence[StoredHealth],
     decide_again: Callable[[Mapping[ProviderRef, Health]], Decision],
+    journal: Sequence[tuple[Purpose, Entry]] = (),
 ) -> int:
     """Make the move.
 
@@ -73,6 +76,7 @@ async def commit_move(
         results: those not stored yet; they are stored with the move.
         healths: beliefs not stored yet; likewise.
         decide_again: the decision on the stored beliefs; it has to be the same.
+        journal: entries not written yet; likewise.
 
     Returns:
         The new generation.
@@ -88,6 +92,7 @@ async def commit_move(
             raise SwitchAborted("somebody else has written the purpose's row")
         await insert_results(connection, results)
         await save_healths(connection, healths)
+        await add_entries(connection, journal, move.instance)
         if not await _is_enabled(connection, to):
             raise SwitchAborted(f"{to} was deleted or disabled meanwhile")
         again = decide_again(await _stored_healths(connection, move.purpose))
@@ -148,14 +153,6 @@ async def _record(connection: Any, move: Move, to: ProviderRef, generation: int)
     )
     payload = {"purpose": str(move.purpose), "generation": generation, "to": str(to)}
     await connection.execute(QUERIES["notify"], ACTIVE_CHANNEL, json.dumps(payload))
-
-
-def policy_record(policy: Policy) -> dict[str, Any]:
-    """A policy as JSON; durations in seconds."""
-    return {
-        name: value.total_seconds() if isinstance(value, timedelta) else value
-        for name, value in asdict(policy).items()
-    }
 
 
 async def _is_enabled(connection: Any, ref: ProviderRef) -> bool:
