@@ -16,7 +16,7 @@ def find_database(settings: "Settings") -> "Address":
         SettingsError: DATABASE_URL can't be read.
     """
     if settings.database is None:
-        from monitor.storage.embedded import attach
+        from monitor.storage.embedded_attach import attach
 
         return attach(settings.data_dir)
     from monitor.settings.database import address_of

@@ -3,7 +3,6 @@
 import asyncio
 import os
 import signal
-import socket
 import subprocess
 from contextlib import suppress
 from pathlib import Path
@@ -12,10 +11,11 @@ import asyncpg
 import structlog
 
 from monitor.storage.address import Address, connect
+from monitor.storage.embedded_attach import address_in
+from monitor.storage.embedded_attach import attach as attach
 from monitor.storage.embedded_binaries import prepare_binaries
 from monitor.storage.embedded_cluster import check_version, initialise, remove_stale_pid_file, wait_until_gone
 from monitor.storage.embedded_folder import (
-    SOCKET_NAME,
     EmbeddedError,
     EmbeddedNotRunning,
     Folder,
@@ -25,54 +25,13 @@ from monitor.storage.embedded_folder import (
 )
 from monitor.storage.embedded_process import START_SECONDS, bound_log, end, open_log, spawn, wait_until_ready
 from monitor.storage.embedded_processes import is_alive, read_pid_file
-from monitor.storage.embedded_settings import NAME, server_options
+from monitor.storage.embedded_settings import server_options
 from monitor.storage.errors import STORE_ERRORS
 from monitor.storage.queries import QUERIES
 
 _LOOK_SECONDS = 0.25
 
 log = structlog.get_logger()
-
-
-def attach(data_dir: Path) -> Address:
-    """The address of the PostgreSQL that another process runs in this folder.
-
-    Raises:
-        EmbeddedNotRunning: nobody runs it, or it does not answer yet.
-        EmbeddedError: the folder cannot be read.
-    """
-    folder = Folder(data_dir.resolve())
-    try:
-        written = read_pid_file(folder.pid_file)
-    except OSError as error:
-        raise EmbeddedError(
-            f"cannot read {folder.pid_file}: {error.strerror}; run as the daemon's account"
-        ) from error
-    if (
-        written is None
-        or not written.ready
-        or written.socket_folder is None
-        or not _answers(written.socket_folder)
-    ):
-        raise EmbeddedNotRunning(
-            f"no PostgreSQL runs in {folder.path}: start `llm-monitor run`, "
-            "or name the right folder in MONITOR_DATA_DIR or a database in DATABASE_URL"
-        )
-    return _address(written.socket_folder)
-
-
-def _address(sockets: Path) -> Address:
-    return Address(host=str(sockets), port=5432, user=NAME, database=NAME)
-
-
-def _answers(sockets: Path) -> bool:
-    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as door:
-        door.settimeout(2.0)
-        try:
-            door.connect(str(sockets / SOCKET_NAME))
-        except OSError:
-            return False
-        return True
 
 
 class EmbeddedServer:
@@ -169,7 +128,7 @@ class EmbeddedServer:
     async def _start_own(self, folder: Folder) -> Address:
         if self._process is not None:
             if self._runs():
-                return _address(folder.socket_folder())
+                return address_in(folder.socket_folder())
             self._process = None
         account = choose_account(folder, self._group)
         sockets = open_folders(folder, account)
@@ -187,7 +146,7 @@ class EmbeddedServer:
                 [str(binaries.postgres), *options], account, folder.cluster, signal.SIGINT, output
             )
         await wait_until_ready(self._process, folder)
-        address = _address(sockets)
+        address = address_in(sockets)
         await _ensure_database(address)
         log.info(
             "embedded_postgres_started", folder=str(folder.path), pid=self._process.pid, major=binaries.major

@@ -12,7 +12,17 @@ from tests.daemon import ROOT
 from tests.targets import PLANTED_KEY
 
 COMMANDS = ("run", "status", "verify", "probe", "migrate", "generate-key", "config")
-HEAVY = ("litellm", "openai", "aiohttp", "fastapi", "uvicorn", "apscheduler", "prometheus_client", "asyncpg")
+HEAVY = (
+    "litellm",
+    "openai",
+    "aiohttp",
+    "fastapi",
+    "uvicorn",
+    "apscheduler",
+    "prometheus_client",
+    "structlog",
+    "asyncpg",
+)
 
 
 async def test_help_names_every_command_and_each_has_its_own() -> None:
@@ -34,7 +44,10 @@ async def test_no_command_at_all_is_a_usage_error_that_shows_the_help() -> None:
     assert "Commands:" in answer.out
 
 
-@pytest.mark.parametrize("module", ["monitor.cli", "monitor.storage.status, monitor.cli.status_page"])
+@pytest.mark.parametrize(
+    "module",
+    ["monitor.cli", "monitor.storage.status, monitor.cli.status_page, monitor.storage.embedded_attach"],
+)
 async def test_help_and_status_import_nothing_heavy(module: str) -> None:
     heavy = HEAVY if module == "monitor.cli" else HEAVY[:-1]
     code = f"import sys, {module}; print([name for name in {heavy} if name in sys.modules])"
