@@ -253,8 +253,7 @@ class Daemon:
             self._identity = replace(self._who, started_at=self._clock.now())
         connection = await connect(address)
         try:
-            for name in await migrate(connection):
-                log.info("migrated", migration=name)
+            await migrate(connection)
             if not self._prepared:
                 self._keyring = await self._open_keyring(connection)
                 if self._offer is not None:
