@@ -19,12 +19,21 @@ class ProviderProcess:
     """One server on a port of its own, which it keeps when it is started again.
 
     `async with` starts it and ends it, whatever was done to it in between.
+
+    Args:
+        arguments: of Python.
+        port: where it listens.
+        host: the address to reach it at.
+        through: a command that becomes Python, such as `ip netns exec NAME`.
     """
 
-    def __init__(self, *arguments: str, port: int) -> None:
+    def __init__(
+        self, *arguments: str, port: int, host: str = "127.0.0.1", through: tuple[str, ...] = ()
+    ) -> None:
         self.port = port
-        self.url = f"http://127.0.0.1:{port}"
+        self.url = f"http://{host}:{port}"
         self._arguments = arguments
+        self._through = through
         self._process: asyncio.subprocess.Process | None = None
         self._frozen = False
 
@@ -45,6 +54,7 @@ class ProviderProcess:
             raise RuntimeError("it runs already")
         with tempfile.TemporaryFile() as log:
             self._process = await asyncio.create_subprocess_exec(
+                *self._through,
                 sys.executable,
                 *self._arguments,
                 cwd=ROOT,
@@ -111,12 +121,11 @@ class LlamaServer(ProviderProcess):
 class LlmockServer(ProviderProcess):
     """llmock: plays the APIs of hosted providers under prefixes, and faults on demand."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, host: str = "127.0.0.1", through: tuple[str, ...] = ()) -> None:
         port = free_port()
         program = str(Path(sys.executable).with_name("llmock"))
-        super().__init__(
-            program, "serve", "--host", "127.0.0.1", "--port", str(port), "--log-level", "warning", port=port
-        )
+        arguments = ("serve", "--host", host, "--port", str(port), "--log-level", "warning")
+        super().__init__(program, *arguments, port=port, host=host, through=through)
 
     async def script(self, *behaviours: dict[str, Any]) -> None:
         """What it does to the next requests; `times: None` means until `unscript`."""
