@@ -13,6 +13,8 @@ from itertools import pairwise
 from statistics import median
 from typing import Any
 
+import psutil
+
 from monitor.domain.policy import Policy
 from tests.bench.daemon import (
     add_targets,
@@ -36,9 +38,9 @@ TIMEOUT_SECONDS = 5.0
 TIMEOUTS = ("FIRST_TOKEN_TIMEOUT", "STALL_TIMEOUT", "TIMEOUT")
 DEEP_SECONDS = 30.0
 LIGHT_SECONDS = Policy().light_interval_local.total_seconds()
-USUAL_SECONDS = 30.0  # how long each mix is watched
-HEAVY_SECONDS = 60.0
-HANGING_SECONDS = 75.0  # two intervals and their jitter
+USUAL_SECONDS = 20.0  # how long each mix is watched
+HEAVY_SECONDS = 45.0
+HANGING_SECONDS = 66.0  # two intervals, and their jitter at either end
 SETTLE_SECONDS = 5.0
 FIRST_PROBES_SECONDS = 120.0
 SCRAPE_SECONDS = 15.0
@@ -57,6 +59,7 @@ class Window:
         seconds: how long.
         cpu: of the daemon, in cores.
         children_cpu: of its PostgreSQL, in cores.
+        busy: how much of the whole machine was in use, whoever used it, in percent.
         lags: how late jobs started, by the daemon's own histogram.
         arrivals: what came to the server.
     """
@@ -65,6 +68,7 @@ class Window:
     seconds: float
     cpu: float
     children_cpu: float
+    busy: float
     lags: Buckets
     arrivals: list[Arrival]
 
@@ -79,7 +83,7 @@ class Window:
                 median=self.cpu * 100,
                 unit="%",
                 note=f"of one core, at {each:.0f} probes/s, {deep:.1f} of them deep;"
-                f" its PostgreSQL {self.children_cpu * 100:.0f} %",
+                f" its PostgreSQL {self.children_cpu * 100:.0f} %; the machine was {self.busy:.0f} % busy",
             ),
             Figure(
                 name=f"{mix}: schedule lag p50",
@@ -158,6 +162,7 @@ async def _watch(daemon: RunningDaemon, server: BenchServer, seconds: float) -> 
     pid = daemon.process.pid
     _, page = await daemon.get("/metrics")
     await server.arrivals()
+    psutil.cpu_percent()  # since this call
     began, (cpu, children) = time.monotonic(), cpu_seconds(pid)
     while (left := began + seconds - time.monotonic()) > 0:
         await asyncio.sleep(min(left, SCRAPE_SECONDS))
@@ -169,6 +174,7 @@ async def _watch(daemon: RunningDaemon, server: BenchServer, seconds: float) -> 
         seconds=ended - began,
         cpu=(cpu_after - cpu) / (ended - began),
         children_cpu=(children_after - children) / (ended - began),
+        busy=psutil.cpu_percent(),
         lags=between(read_buckets(page, LAG), read_buckets(last_page, LAG)),
         arrivals=[one for one in arrivals if began <= one.at < ended],
     )

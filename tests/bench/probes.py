@@ -11,7 +11,7 @@ from tests.bench.figures import Figure
 from tests.bench.server import BenchServer, running_server
 from tests.daemon import ROOT
 
-ROUNDS = 9
+ROUNDS = 7
 DEEP_CALLS = 25
 LIGHT_CALLS = 200
 DEEP_AIM = 1.3
