@@ -22,6 +22,7 @@ from monitor.domain.target import SealedKey
 from monitor.jobs.heartbeat import Heartbeat
 from monitor.jobs.lead import Lead
 from monitor.jobs.open_keyring import open_keyring, refuse_key
+from monitor.jobs.spool_results import drain_batch
 from monitor.keyring import Keyring
 from monitor.metrics import Metrics
 from monitor.probing.catalog import load_catalog
@@ -34,9 +35,11 @@ from monitor.storage.daemons import DaemonRow, forget_daemon
 from monitor.storage.embedded import EmbeddedServer
 from monitor.storage.embedded_folder import EmbeddedError
 from monitor.storage.errors import HOPELESS_ERRORS, STORE_ERRORS
+from monitor.storage.history import read_store_id
 from monitor.storage.leader import LeaderSession
 from monitor.storage.listener import CONFIGURATION_CHANNEL, Listener
 from monitor.storage.migrations import migrate
+from monitor.storage.spool import Spool
 from monitor.web import Role, WebServer, create_app, create_open_app
 
 log = structlog.get_logger()
@@ -107,6 +110,7 @@ class Daemon:
         self._clock = Clock()
         self._anchored = False
         self._metrics = Metrics(version=__version__)
+        self._spool = Spool(settings.data_dir, self._metrics.count_results_dropped)
         self._embedded = (
             EmbeddedServer(settings.data_dir, group=settings.pg_group) if settings.database is None else None
         )
@@ -163,6 +167,7 @@ class Daemon:
             lives.cancel()
             await asyncio.gather(lives, stops, return_exceptions=True)
             await self._close_lead()
+            await self._spool.close()
             if self._embedded is not None:
                 await self._embedded.stop()
             for server in servers:
@@ -296,7 +301,7 @@ class Daemon:
             await asyncio.gather(listens, return_exceptions=True)
 
     async def _stand_by(self, session: LeaderSession) -> None:
-        await self._close_lead()
+        await self._leave(session)
         self._role = "standby"
         self._metrics.set_active_daemon(False)
         log.info("standing_by", reason="another daemon holds the lock of this database")
@@ -306,11 +311,26 @@ class Daemon:
             if time.monotonic() - beaten_at >= BEAT_SECONDS:
                 beaten_at = time.monotonic()
                 await heartbeat.beat(session, "standby")
+            # What this folder still holds from a time as the active one is stored, then others may have it.
+            if not await drain_batch(session, self._spool, self._metrics) and not self._spool.waiting:
+                await self._spool.close()
+            self._metrics.set_results_pending(self._spool.waiting)
             try:
                 async with asyncio.timeout(STANDBY_LOOK_SECONDS):
                     await session.lost.wait()
             except TimeoutError:
                 continue
+
+    async def _leave(self, session: LeaderSession) -> None:
+        """Hand over: results are history and go into any database session, beliefs are the other daemon's."""
+        if self._scheduler is not None:
+            await self._scheduler.stop()
+        if self._lead is not None:
+            await self._lead.leave(session)
+        await self._close_lead()
+        async with session.use() as connection:
+            store = await read_store_id(connection)
+        await self._spool.open(store, quietly=True)
 
     async def _new_lead(self) -> Lead:
         settings = self._settings
@@ -332,6 +352,7 @@ class Daemon:
             now=self._clock.now,
             keep=timedelta(days=settings.retention_days),
             identity=self._who,
+            spool=self._spool,
         )
         return self._lead
 
@@ -342,7 +363,7 @@ class Daemon:
         return key
 
     async def _close_lead(self) -> None:
-        """Cease to probe; what is not stored by now was stored or lost with its session."""
+        """Cease to probe; what is not stored by now waits on disk."""
         scheduler, prober, lead = self._scheduler, self._prober, self._lead
         self._scheduler = self._prober = self._lead = None
         if scheduler is not None:
@@ -350,6 +371,7 @@ class Daemon:
         if prober is not None:
             await prober.close()
         if lead is not None:
+            await lead.close()
             lead.stop()
 
     async def _end_session(self, session: LeaderSession) -> None:

@@ -6,13 +6,15 @@ import os
 import signal
 import socket
 import sys
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import aiohttp
+
+from tests.postgres import open_folder
 
 ROOT = Path(__file__).parent.parent
 QUICK_POLICY = {
@@ -132,8 +134,17 @@ async def running_daemon(
     policy: Mapping[str, str] = QUICK_POLICY,
     port: int | None = None,
 ) -> AsyncIterator[RunningDaemon]:
-    """Start `llm-monitor run`, and end it whatever happens."""
-    port = port or free_port()
+    """Start `llm-monitor run`, and end it whatever happens; it has a data folder of its own."""
+    with open_folder() as folder:
+        env = {"MONITOR_DATA_DIR": str(folder / "data"), **env}
+        async with _started(env, arguments, policy, port or free_port()) as daemon:
+            yield daemon
+
+
+@asynccontextmanager
+async def _started(
+    env: Mapping[str, str], arguments: Sequence[str], policy: Mapping[str, str], port: int
+) -> AsyncIterator[RunningDaemon]:
     environment = {
         "PATH": os.environ["PATH"],
         "HOME": os.environ.get("HOME", "/"),

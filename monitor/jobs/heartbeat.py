@@ -3,13 +3,10 @@
 import asyncio
 from dataclasses import replace
 
-import structlog
-
+from monitor.jobs.pending import Pending
 from monitor.storage.daemons import DaemonRow, Role, beat
 from monitor.storage.errors import STORE_ERRORS
 from monitor.storage.leader import LeaderSession
-
-log = structlog.get_logger()
 
 EVERY_SECONDS = 5.0
 
@@ -17,8 +14,15 @@ EVERY_SECONDS = 5.0
 class Heartbeat:
     """Also keeps the session from looking idle: one that is silent for long is ended by the server."""
 
-    def __init__(self, identity: DaemonRow) -> None:
+    def __init__(self, identity: DaemonRow, pending: Pending | None = None) -> None:
+        """Beat.
+
+        Args:
+            identity: of this daemon.
+            pending: of the one that decides: a beat shows whether the database takes what is written.
+        """
         self._identity = identity
+        self._pending = pending
 
     async def beat(self, session: LeaderSession, role: Role) -> None:
         """Once.
@@ -35,5 +39,10 @@ class Heartbeat:
             try:
                 await self.beat(session, "active")
             except STORE_ERRORS as error:
-                log.warning("heartbeat_failed", error=type(error).__name__)
+                if self._pending is not None:
+                    self._pending.watch.failed(error, "heartbeat")
+            else:
+                # A beat is small: it may pass where results do not.
+                if self._pending is not None and self._pending.idle:
+                    self._pending.watch.worked()
             await asyncio.sleep(EVERY_SECONDS)

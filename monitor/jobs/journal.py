@@ -5,19 +5,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import date, datetime
 
-import structlog
-
 from monitor.domain.journal import Entry, EntryKind, Facts, standings_of, told
 from monitor.domain.policy import policy_record
 from monitor.domain.provider import ProviderRef, Purpose
 from monitor.domain.situation import Action, Decision, Situation
 from monitor.domain.target import TargetId
 from monitor.jobs.beliefs import Beliefs
+from monitor.jobs.store_watch import StoreWatch
 from monitor.storage.errors import STORE_ERRORS
 from monitor.storage.journal import add_entries
 from monitor.storage.leader import LeaderSession
-
-log = structlog.get_logger()
 
 FLUSH_SECONDS = 0.5
 MOST_PENDING = 10_000
@@ -38,9 +35,10 @@ class Journal:
     Nothing is written for a judgement that rests on nothing new.
     """
 
-    def __init__(self, beliefs: Beliefs, instance: str) -> None:
+    def __init__(self, beliefs: Beliefs, instance: str, watch: StoreWatch) -> None:
         self._beliefs = beliefs
         self._instance = instance
+        self._watch = watch
         self._told: dict[Purpose, _Told] = {}
         self._pending: list[tuple[Purpose, Entry]] = []
         self._arrived = asyncio.Event()
@@ -142,7 +140,7 @@ class Journal:
             try:
                 await self.flush(session)
             except STORE_ERRORS as error:
-                log.warning("journal_not_written", pending=len(self._pending), error=type(error).__name__)
+                self._watch.failed(error, "journal")
                 await asyncio.sleep(1)
             await asyncio.sleep(FLUSH_SECONDS)
 

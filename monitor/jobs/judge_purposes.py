@@ -73,6 +73,7 @@ class JudgePurposes:
         self._resync = resync
         self._instance = instance
         self._records = False
+        self._runs = False
         self._acts: dict[Purpose, _Act] = {}
         self._deadlines: dict[Purpose, datetime] = {}
         self._asked: dict[TargetId, datetime] = {}
@@ -131,25 +132,38 @@ class JudgePurposes:
         loop = asyncio.get_running_loop()
         swept_at = loop.time()
         self._acts.clear()
-        self._deadlines.clear()
-        self._journal.begin()
-        self._records = True
+        self._runs = True
         try:
-            self.judge_all(self._now())
+            self.resume()
             while not session.lost.is_set():
                 with suppress(TimeoutError):
                     async with asyncio.timeout(SWEEP_SECONDS):
                         await self._wake.wait()
                 self._wake.clear()
-                for purpose in sorted(self._acts):
-                    await self._perform(purpose, self._acts[purpose], session)
+                for purpose, act in sorted(self._acts.items(), key=lambda one: one[0]):
+                    if self._acts.get(purpose) is act:
+                        await self._perform(purpose, act, session)
                 if loop.time() - swept_at >= SWEEP_SECONDS:
                     swept_at = loop.time()
                     self._sweep()
         finally:
+            self.hold()
+            self._runs = False
+
+    def hold(self) -> None:
+        """The records are out of reach: whatever is decided and not recorded is withdrawn."""
+        if self._records:
             self._records = False
             self._acts.clear()
+            self._deadlines.clear()
             self._journal.away(self._now())
+
+    def resume(self) -> None:
+        """The records are there (again): everything is judged anew."""
+        if self._runs and not self._records:
+            self._journal.begin()
+            self._records = True
+            self.judge_all(self._now())
 
     def _sweep(self) -> None:
         """What time alone changes: beliefs that are stale, and deadlines."""
@@ -177,6 +191,7 @@ class JudgePurposes:
     async def _perform(self, purpose: Purpose, act: _Act, session: LeaderSession) -> None:
         again_at: datetime | None = None
         reason = ""
+        failure: BaseException | None = None
         try:
             match act.decision.action:
                 case Action.MOVE:
@@ -195,11 +210,15 @@ class JudgePurposes:
         except STORE_ERRORS as error:
             reason = type(error).__name__
             log.warning("switch_impossible", purpose=str(purpose), error=reason)
-            self._pending.watch.failed(error, "switch")
+            failure = error
             again_at = self._now() + RETRY
-        finally:
-            self._acts.pop(purpose, None)
+        if self._acts.get(purpose) is not act:
+            # Withdrawn meanwhile: whatever became of it, the journal has ended before it.
+            return
+        del self._acts[purpose]
         self.settle(purpose, act.decision, act.at, again_at=again_at, reason=reason)
+        if failure is not None:
+            self._pending.watch.failed(failure, "switch")
 
     def settle(
         self,
@@ -263,8 +282,7 @@ class JudgePurposes:
             return decide(second, now, policy)
 
         async with session.use() as connection:
-            if self._pending.behind:
-                raise SwitchAborted("what it rests on has to be stored first")
+            self._check_still(purpose, act)
             batch, journal = self._pending.take(), self._journal.take()
             try:
                 generation = await commit_move(connection, move, batch.results, batch.healths, again, journal)
@@ -289,6 +307,12 @@ class JudgePurposes:
                 Switch(at=now, left=left, onto=to),
             )
         self._moved(purpose, decision, left, to, generation)
+
+    def _check_still(self, purpose: Purpose, act: _Act) -> None:
+        if self._acts.get(purpose) is not act:
+            raise SwitchAborted("the records were out of reach meanwhile")
+        if self._pending.behind:
+            raise SwitchAborted("what it rests on has to be stored first")
 
     def _moved(
         self, purpose: Purpose, decision: Decision, left: ProviderRef, to: ProviderRef, generation: int
@@ -320,6 +344,7 @@ class JudgePurposes:
             evidence=decision.evidence,
         )
         async with session.use() as connection:
+            self._check_still(purpose, act)
             journal = self._journal.take()
             try:
                 async with connection.transaction():

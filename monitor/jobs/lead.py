@@ -5,6 +5,8 @@ from collections.abc import Callable
 from dataclasses import replace
 from datetime import datetime, timedelta
 
+import structlog
+
 from monitor.domain.budget import day_start
 from monitor.domain.catalog import Catalog
 from monitor.domain.health import ApplicationStatus
@@ -15,20 +17,29 @@ from monitor.jobs.beliefs import Beliefs
 from monitor.jobs.heartbeat import Heartbeat
 from monitor.jobs.journal import Journal
 from monitor.jobs.judge_purposes import JudgePurposes
+from monitor.jobs.pending import Pending
 from monitor.jobs.probe_target import Prober, ProbeTarget, Schedule
 from monitor.jobs.prune import Prune
-from monitor.jobs.store_results import Pending, StoreResults
+from monitor.jobs.spool_results import SpoolResults, drain_all
+from monitor.jobs.store_results import StoreResults
+from monitor.jobs.store_watch import StoreWatch
 from monitor.jobs.sync_targets import SyncTargets
 from monitor.metrics import Metrics
 from monitor.storage.daemons import DaemonRow, forget_silent_daemons
 from monitor.storage.healths import load_healths
+from monitor.storage.history import read_store_id
 from monitor.storage.leader import LeaderSession
 from monitor.storage.purposes import PurposeState, load_purposes, load_switches
 from monitor.storage.references import load_references
 from monitor.storage.results import spent_since
+from monitor.storage.spool import Spool
+
+log = structlog.get_logger()
 
 SWITCHES_KEPT = timedelta(hours=2)
 SILENT_FORGOTTEN = timedelta(hours=1)
+BEGIN_SPOOL_SECONDS = 5.0
+FINISH_SPOOL_SECONDS = 3.0
 
 
 class Lead:
@@ -48,15 +59,20 @@ class Lead:
         now: Callable[[], datetime],
         keep: timedelta,
         identity: DaemonRow,
+        spool: Spool,
     ) -> None:
         self._metrics = metrics
         self._now = now
         self._catalog = catalog
         self._instance = str(identity.instance)
-        self._heartbeat = Heartbeat(identity)
         self.beliefs = Beliefs(policy_for, now())
-        self._pending = Pending(self.beliefs, metrics, now)
+        self.watch = StoreWatch(metrics, self._store_fails, self._store_is_back)
+        self._spool = spool
+        self._pending = Pending(self.beliefs, metrics, now, spool=spool, watch=self.watch)
         self._store = StoreResults(self.beliefs, self._pending, metrics, now)
+        self._spools = SpoolResults(self._pending, spool, metrics)
+        self._spooling: asyncio.Task[None] | None = None
+        self._heartbeat = Heartbeat(identity, self._pending)
         self._probes = ProbeTarget(
             beliefs=self.beliefs,
             pending=self._pending,
@@ -65,7 +81,7 @@ class Lead:
             schedule=schedule,
             now=now,
         )
-        self._journal = Journal(self.beliefs, self._instance)
+        self._journal = Journal(self.beliefs, self._instance, self.watch)
         self.judge = JudgePurposes(
             beliefs=self.beliefs,
             pending=self._pending,
@@ -93,6 +109,9 @@ class Lead:
         Raises:
             STORE_ERRORS: the database did not answer.
         """
+        if self._spooling is None:
+            await self._take_up_spool(session)
+            self._spooling = asyncio.create_task(self._spools.run(), name="spool results")
         now = self._now()
         async with session.use() as connection:
             await forget_silent_daemons(connection, SILENT_FORGOTTEN)
@@ -124,15 +143,16 @@ class Lead:
         for purpose in Purpose:
             if (active := self.beliefs.active(purpose)) is not None:
                 self._probes.probe_now(TargetId(provider=active, purpose=purpose))
-        self._metrics.set_store_up(True)
+        self.watch.worked()
 
     async def run(self, session: LeaderSession) -> None:
         """Do every job until the session is lost; one that dies of a fault of ours ends all, loudly."""
-        if self._sync is None:
+        if self._sync is None or self._spooling is None:
             raise RuntimeError("take_up comes first")
         jobs = (
             self._heartbeat.run,
             self._store.run,
+            self._spools.drain,
             self._journal.run,
             self._sync.run,
             self.judge.run,
@@ -140,8 +160,9 @@ class Lead:
         )
         tasks = [asyncio.create_task(job(session), name=job.__qualname__) for job in jobs]
         lost = asyncio.create_task(session.lost.wait(), name="session lost")
+        ends = {lost, self._spooling, *tasks}
         try:
-            done, _ = await asyncio.wait({lost, *tasks}, return_when=asyncio.FIRST_COMPLETED)
+            done, _ = await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
         finally:
             self._metrics.set_store_up(False)
             for task in (lost, *tasks):
@@ -155,12 +176,32 @@ class Lead:
         """Store what is still pending, at the end.
 
         Raises:
-            STORE_ERRORS: the database did not answer; what was pending is lost.
+            STORE_ERRORS: the database did not answer; what was pending waits on disk for the next start.
         """
-        while len(self._pending):
+        while not self._pending.idle:
             await self._store.flush(session)
-        await self._store.flush(session)
         await self._journal.flush(session)
+        await self._spool.remove(self._pending.take_copies())
+        await drain_all(session, self._spool, self._metrics, FINISH_SPOOL_SECONDS)
+
+    async def leave(self, session: LeaderSession) -> None:
+        """Store the results that are left when another daemon leads. Stop the schedule first.
+
+        Raises:
+            STORE_ERRORS: the database did not answer; they wait.
+        """
+        await self._store.leave(session)
+        await self._spool.remove(self._pending.take_copies())
+
+    async def close(self) -> None:
+        """Lay on disk what is in memory alone; what it does not take is lost. Stop the schedule first."""
+        if self._spooling is not None:
+            self._spooling.cancel()
+            await asyncio.gather(self._spooling, return_exceptions=True)
+        if not await self._spools.keep(0):
+            lost = len(self._pending) - self._pending.on_disk
+            self._metrics.count_results_dropped(lost)
+            log.error("results_lost", count=lost)
 
     def stop(self) -> None:
         """Cease to probe: another daemon leads now. Stop the schedule first."""
@@ -170,6 +211,25 @@ class Lead:
         for purpose in Purpose:
             self._metrics.remove_purpose(purpose)
         self.beliefs.targets.clear()
+
+    async def _take_up_spool(self, session: LeaderSession) -> None:
+        # Before anything is loaded: what those probes cost counts for today. Healths know better already.
+        async with session.use() as connection:
+            store = await read_store_id(connection)
+        await self._spool.open(store)
+        self._pending.show()
+        await drain_all(session, self._spool, self._metrics, BEGIN_SPOOL_SECONDS)
+
+    def _store_fails(self) -> None:
+        self.judge.hold()
+
+    def _store_is_back(self) -> None:
+        # As if it began to decide now: a look with its own eyes comes before the first move.
+        self.beliefs.deciding_since = self._now()
+        for purpose in Purpose:
+            if (active := self.beliefs.active(purpose)) is not None:
+                self._probes.probe_now(TargetId(provider=active, purpose=purpose))
+        self.judge.resume()
 
     def purposes(self) -> dict[Purpose, ApplicationStatus]:
         """The application's word for every purpose that somebody serves."""

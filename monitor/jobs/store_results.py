@@ -1,20 +1,20 @@
 """Store what was seen, in batches, within a second of its end."""
 
 import asyncio
-from collections import deque
 from collections.abc import Callable
 from datetime import datetime, timedelta
 from typing import Any
 
 import structlog
 
-from monitor.domain.outcome import ProbeResult
-from monitor.domain.provider import ProviderRef, ProviderType
-from monitor.domain.target import TargetId
+from monitor.domain.provider import ProviderType
 from monitor.jobs.beliefs import Beliefs
+from monitor.jobs.pending import BATCH, Batch, Pending
+from monitor.jobs.spool_results import LEAST_BATCH, tell_refused
 from monitor.metrics import Metrics
-from monitor.storage.errors import STORE_ERRORS
-from monitor.storage.healths import StoredHealth, save_healths
+from monitor.storage.errors import REFUSED_ERRORS, STORE_ERRORS
+from monitor.storage.healths import save_healths
+from monitor.storage.history import store_history
 from monitor.storage.leader import LeaderSession
 from monitor.storage.providers import write_server_health
 from monitor.storage.references import save_reference
@@ -23,87 +23,8 @@ from monitor.storage.results import insert_results
 log = structlog.get_logger()
 
 FLUSH_SECONDS = 0.4
-BATCH = 2_000
-MOST_PENDING = 100_000
-SAID_SECONDS = 60.0
+AFTER_FAILURE_SECONDS = 1.0
 CHECKED_EVERY = timedelta(seconds=60)
-
-
-class Pending:
-    """Results and beliefs that are not stored yet; results are bounded, the oldest go first."""
-
-    def __init__(self, beliefs: Beliefs, metrics: Metrics, now: Callable[[], datetime]) -> None:
-        self._beliefs = beliefs
-        self._metrics = metrics
-        self._now = now
-        self._results: deque[ProbeResult] = deque()
-        self._dirty: set[TargetId] = set()
-        self._vectors: dict[tuple[ProviderRef, str], tuple[float, ...]] = {}
-        self.arrived = asyncio.Event()
-
-    def __len__(self) -> int:
-        return len(self._results)
-
-    def add(self, result: ProbeResult) -> None:
-        """Keep one more result."""
-        self._results.append(result)
-        self._bound()
-        self.arrived.set()
-
-    def mark(self, target: TargetId) -> None:
-        """A belief has changed."""
-        self._dirty.add(target)
-        self.arrived.set()
-
-    def add_vector(self, ref: ProviderRef, fingerprint: str, vector: tuple[float, ...]) -> None:
-        """Keep an embedder's vector."""
-        self._vectors[ref, fingerprint] = vector
-        self.arrived.set()
-
-    def take(self) -> "Batch":
-        """Everything that waits, up to a batch of results; whoever takes it stores it or gives it back."""
-        self.arrived.clear()
-        results = [self._results.popleft() for _ in range(min(BATCH, len(self._results)))]
-        if self._results:
-            self.arrived.set()
-        targets = [id_ for id_ in self._dirty if id_ in self._beliefs.healths]
-        self._dirty.clear()
-        vectors, self._vectors = self._vectors, {}
-        now = self._now()
-        return Batch(results, [self._beliefs.stored(id_, now) for id_ in targets], vectors)
-
-    def give_back(self, batch: "Batch") -> None:
-        """A batch that could not be stored; results keep their order, beliefs are read anew next time."""
-        self._results.extendleft(reversed(batch.results))
-        self._dirty.update(one.target for one in batch.healths)
-        self._vectors = batch.vectors | self._vectors
-        self._bound()
-        self.arrived.set()
-
-    def _bound(self) -> None:
-        dropped = max(len(self._results) - MOST_PENDING, 0)
-        for _ in range(dropped):
-            self._results.popleft()
-        if dropped:
-            self._metrics.count_results_dropped(dropped)
-        self._metrics.set_results_pending(len(self._results))
-
-
-class Batch:
-    """What is stored together."""
-
-    def __init__(
-        self,
-        results: list[ProbeResult],
-        healths: list[StoredHealth],
-        vectors: dict[tuple[ProviderRef, str], tuple[float, ...]],
-    ) -> None:
-        self.results = results
-        self.healths = healths
-        self.vectors = vectors
-
-    def __bool__(self) -> bool:
-        return bool(self.results or self.healths or self.vectors)
 
 
 class StoreResults:
@@ -116,21 +37,22 @@ class StoreResults:
         self._pending = pending
         self._metrics = metrics
         self._now = now
+        self._most = BATCH
         self._written: dict[int, tuple[str, datetime]] = {}
 
     async def run(self, session: LeaderSession) -> None:
         """Flush until the session ends; whatever could not be stored stays pending."""
-        loop = asyncio.get_running_loop()
-        said_at = -SAID_SECONDS
         while not session.lost.is_set():
             await self._pending.arrived.wait()
             try:
                 await self.flush(session)
             except STORE_ERRORS as error:
-                if loop.time() - said_at >= SAID_SECONDS:
-                    said_at = loop.time()
-                    log.warning("results_not_stored", pending=len(self._pending), error=type(error).__name__)
-                await asyncio.sleep(1)
+                self._pending.watch.failed(error, "results")
+                # A server that is slow takes fewer within its time.
+                self._most = max(self._most // 4, LEAST_BATCH)
+                await asyncio.sleep(AFTER_FAILURE_SECONDS)
+            else:
+                self._most = min(self._most * 2, BATCH)
             await asyncio.sleep(FLUSH_SECONDS)
 
     async def flush(self, session: LeaderSession) -> None:
@@ -140,22 +62,57 @@ class StoreResults:
             STORE_ERRORS: the database did not take it; the batch is pending again.
         """
         async with session.use() as connection:
-            batch = self._pending.take()
+            batch = self._pending.take(self._most)
             if not batch:
                 return
             try:
-                async with connection.transaction():
-                    await insert_results(connection, batch.results)
-                    await save_healths(connection, batch.healths)
-                    for (ref, fingerprint), vector in batch.vectors.items():
-                        await save_reference(connection, ref, fingerprint, vector)
+                try:
+                    await self._store(connection, batch)
+                except REFUSED_ERRORS:
+                    await self._store_what_it_takes(connection, batch)
             except BaseException:
                 self._pending.give_back(batch)
-                self._metrics.set_store_up(False)
                 raise
-            self._metrics.set_store_up(True)
-            self._metrics.set_results_pending(len(self._pending))
+            self._pending.stored(batch)
             await self._tell_application(connection, batch)
+
+    async def leave(self, session: LeaderSession) -> None:
+        """Store results alone: another daemon leads, and its beliefs are the ones that count.
+
+        Raises:
+            STORE_ERRORS: the database did not take them; they are pending again.
+        """
+        async with session.use() as connection:
+            while (batch := self._pending.take()).waiting:
+                try:
+                    refused = await store_history(connection, batch.results)
+                except BaseException:
+                    self._pending.give_back(batch)
+                    raise
+                self._pending.stored(batch)
+                tell_refused(refused, self._metrics)
+
+    async def _store(self, connection: Any, batch: Batch) -> None:
+        async with connection.transaction():
+            await insert_results(connection, batch.results)
+            await save_healths(connection, batch.healths)
+            for (ref, fingerprint), vector in batch.vectors.items():
+                await save_reference(connection, ref, fingerprint, vector)
+
+    async def _store_what_it_takes(self, connection: Any, batch: Batch) -> None:
+        # One row that can't be stored must not hold up all the others, now and at every repetition.
+        refused = await store_history(connection, batch.results)
+        for health in batch.healths:
+            try:
+                await save_healths(connection, [health])
+            except REFUSED_ERRORS as error:
+                log.warning("health_refused", target=str(health.target), error=type(error).__name__)
+        for (ref, fingerprint), vector in batch.vectors.items():
+            try:
+                await save_reference(connection, ref, fingerprint, vector)
+            except REFUSED_ERRORS as error:
+                log.warning("vector_refused", provider=str(ref), error=type(error).__name__)
+        tell_refused(refused, self._metrics)
 
     async def _tell_application(self, connection: Any, batch: Batch) -> None:
         # In statements of their own: a row that the application holds locked must not hold up our records.

@@ -11,3 +11,6 @@ HOPELESS_ERRORS = (
     asyncpg.InvalidPasswordError,
     asyncpg.InvalidCatalogNameError,
 )
+
+# What no repetition mends either: a value that the database, or the driver on the way there, can't take.
+REFUSED_ERRORS = (asyncpg.DataError, ValueError, TypeError, OverflowError)
