@@ -1,7 +1,7 @@
 """Results that wait on disk for a database that is away: off the event loop, and never a crash.
 
 A disk that is full, read-only or damaged is said once and tried again every few seconds; until then nothing
-is kept here, and whoever asked keeps it in memory.
+is kept here, and whoever asked keeps it in memory. A full disk can still be read.
 """
 
 import asyncio
@@ -30,7 +30,7 @@ class Spool:
     """One spool a data folder; whichever process leads has it.
 
     Attributes:
-        works: whether the last attempt to use it succeeded.
+        works: whether the last attempt to write succeeded.
     """
 
     def __init__(
@@ -108,7 +108,7 @@ class Spool:
     async def oldest(self, limit: int) -> list[ProbeResult]:
         """The oldest results; none when the disk does not give them."""
         stored = frozenset(self._stored)
-        found: Found | None = await self._use(lambda file: file.oldest(limit, stored))
+        found: Found | None = await self._use(lambda file: file.oldest(limit, stored), writes=False)
         if found is None:
             return []
         if found.unreadable:
@@ -124,13 +124,13 @@ class Spool:
         if gone and await self._use(lambda file: file.remove(gone)) is not None:
             self._stored.difference_update(gone)
 
-    async def _use(self, work: Callable[[SpoolFile], T]) -> T | None:
+    async def _use(self, work: Callable[[SpoolFile], T], *, writes: bool = True) -> T | None:
         """Do something with the file in its thread; None when that is not possible now."""
         file, thread = self._file, self._thread
         if file is None or thread is None:
             return None
-        now = time.monotonic()
-        if not self.works and self._tried_at is not None and now - self._tried_at < self._retry_seconds:
+        tried = self._tried_at is not None and time.monotonic() - self._tried_at < self._retry_seconds
+        if tried and not self.works and (writes or not self._is_open):
             return None
         loop = asyncio.get_running_loop()
         try:
@@ -139,13 +139,14 @@ class Spool:
             self.works, self._tried_at = False, time.monotonic()
             self._say(error)
             return None
-        if not self.works and self._trouble is not None:
-            log.info("spool_works_again", waiting=file.rows)
-        self.works, self._trouble = True, None
+        if writes:
+            if self._trouble is not None:
+                log.info("spool_works_again", waiting=file.rows)
+            self.works, self._trouble = True, None
         return done
 
     def _work(self, file: SpoolFile, work: Callable[[SpoolFile], T]) -> T:
-        # In the thread. After any trouble the file is opened anew: what SQLite still believes may be wrong.
+        # In the thread.
         try:
             return self._attempt(file, work)
         except sqlite3.DatabaseError as error:
@@ -164,9 +165,11 @@ class Spool:
                 file.open()
                 self._is_open = True
             return work(file)
-        except BaseException:
-            self._is_open = False
-            file.shut()
+        except BaseException as error:
+            # Opened anew after any trouble that reading shares: what SQLite still believes may be wrong.
+            if is_corrupt(error) or not file.reads():
+                self._is_open = False
+                file.shut()
             raise
 
     def _say(self, error: Exception) -> None:

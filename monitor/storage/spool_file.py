@@ -73,7 +73,7 @@ class SpoolFile:
             self._lock = _take_lock(self._path.with_suffix(".lock"))
         # Made by us, not by SQLite: its journals take over the mode of the file.
         os.close(os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
-        self._database = sqlite3.connect(self._path, timeout=1.0, isolation_level=None)
+        self._database = sqlite3.connect(self._path, timeout=0.2, isolation_level=None)
         for pragma in (
             "auto_vacuum = FULL",  # first: it holds for a file that is still empty
             "journal_mode = WAL",
@@ -89,6 +89,16 @@ class SpoolFile:
         self._all_rows, self._bytes = self._database.execute(QUERIES["spool_size"]).fetchone()
         (self.rows,) = self._database.execute(QUERIES["spool_count"], (self.store,)).fetchone()
         return self
+
+    def reads(self) -> bool:
+        """Whether what lies here can be read, whatever became of a write: a full disk can be."""
+        if self._database is None:
+            return False
+        try:
+            self._database.execute(QUERIES["spool_oldest"], (self.store, 1)).fetchone()
+        except sqlite3.Error:
+            return False
+        return True
 
     def shut(self) -> None:
         """Close the file and keep the lock."""
