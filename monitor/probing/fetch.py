@@ -18,6 +18,8 @@ from monitor.probing.wire import KEEP_ALIVE_SECONDS, certificate_end
 LIST_LIMIT = 4 << 20
 CONNECTIONS = 256
 
+_UNREAD = object()
+
 
 @dataclass(slots=True, kw_only=True)
 class Fetched:
@@ -40,6 +42,7 @@ class Fetched:
     descriptors_exhausted: bool = False
     tls_expires_at: datetime | None = None
     seconds: float = 0.0
+    _document: object = field(default=_UNREAD, init=False, repr=False)
 
     @property
     def ok(self) -> bool:
@@ -47,11 +50,13 @@ class Fetched:
         return self.fault is None and self.status == 200
 
     def document(self) -> object:
-        """The body as JSON, or None when it is none."""
-        try:
-            return json.loads(self.body)
-        except ValueError:
-            return None
+        """The whole body as JSON, or None when it is none; read once."""
+        if self._document is _UNREAD:
+            try:
+                self._document = json.loads(self.body)
+            except ValueError:
+                self._document = None
+        return self._document
 
 
 class _Response(aiohttp.ClientResponse):

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections import deque
+from itertools import takewhile
 
 PERIOD_SECONDS = 0.1
 NOTICED_SECONDS = 0.05
@@ -37,7 +38,8 @@ class LoopDelay:
         """
         now = asyncio.get_running_loop().time()
         overdue = max(now - self._due, 0.0) if self._task is not None else 0.0
-        return min(overdue + sum(late for when, late in self._late if when >= since), now - since)
+        recent = takewhile(lambda sample: sample[0] >= since, reversed(self._late))
+        return min(overdue + sum(late for _, late in recent), now - since)
 
     async def _sample(self) -> None:
         loop = asyncio.get_running_loop()

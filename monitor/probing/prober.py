@@ -125,12 +125,9 @@ class Prober:
             return Observation(evidence=evidence)
         except Exception as error:  # noqa: BLE001 - the edge: our own defects are results too
             return Observation.ours(kind, type(error).__name__, f"{type(error).__name__} in the monitor")
-        late = self._delay.late_since(loop_began) > whole / 2
-        return replace(
-            observation,
-            evidence=replace(observation.evidence, loop_late=late),
-            text=redact(observation.text, key),
-        )
+        if self._delay.late_since(loop_began) > whole / 2:
+            observation = replace(observation, evidence=replace(observation.evidence, loop_late=True))
+        return replace(observation, text=redact(observation.text, key)) if observation.text else observation
 
     @asynccontextmanager
     async def _slot(self, name: str) -> AsyncIterator[None]:
