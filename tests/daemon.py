@@ -133,17 +133,18 @@ async def running_daemon(
     *arguments: str,
     policy: Mapping[str, str] = QUICK_POLICY,
     port: int | None = None,
+    module: str = "monitor",
 ) -> AsyncIterator[RunningDaemon]:
     """Start `llm-monitor run`, and end it whatever happens; it has a data folder of its own."""
     with open_folder() as folder:
         env = {"MONITOR_DATA_DIR": str(folder / "data"), **env}
-        async with _started(env, arguments, policy, port or free_port()) as daemon:
+        async with _started(env, module, arguments, policy, port or free_port()) as daemon:
             yield daemon
 
 
 @asynccontextmanager
 async def _started(
-    env: Mapping[str, str], arguments: Sequence[str], policy: Mapping[str, str], port: int
+    env: Mapping[str, str], module: str, arguments: Sequence[str], policy: Mapping[str, str], port: int
 ) -> AsyncIterator[RunningDaemon]:
     environment = {
         "PATH": os.environ["PATH"],
@@ -157,7 +158,7 @@ async def _started(
     process = await asyncio.create_subprocess_exec(
         sys.executable,
         "-m",
-        "monitor",
+        module,
         "run",
         *arguments,
         cwd="/",
