@@ -14,7 +14,7 @@ from typing import Any
 from monitor.domain.health import Health
 from monitor.domain.outcome import ResultId
 from monitor.domain.provider import ProviderRef
-from monitor.domain.situation import Situation, Switch
+from monitor.domain.situation import Decision, Situation, Switch
 
 
 class EntryKind(StrEnum):
@@ -146,4 +146,15 @@ def standings_of(situation: Situation) -> tuple[Standing, ...]:
             same_space=one.same_space,
         )
         for one in situation.candidates.values()
+    )
+
+
+def stranding(decision: Decision, at: datetime, since: datetime | None) -> Entry:
+    """The entry of a decision that nobody serves since an instant, or with None that somebody does again."""
+    return Entry(
+        at=at,
+        kind=EntryKind.STRANDED if since is not None else EntryKind.RELIEVED,
+        rule=str(decision.rule),
+        reason=decision.reason,
+        evidence=decision.evidence,
     )

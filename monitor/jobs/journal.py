@@ -59,21 +59,15 @@ class Journal:
         last = self._told.get(purpose)
         if last is not None and last.facts == facts and last.begun == begun and last.day == at.date():
             return
-        chosen = last is None or last.facts.active != facts.active
-        whole = last is None or last.day != at.date()
-        kind = EntryKind.CHANGE
-        if whole:
+        self._told[purpose] = _Told(facts, begun, at.date())
+        if last is not None and (last.facts, last.begun) != (facts, begun):
+            change = self._telling(facts, situation, begun, last.begun)
+            chosen = last.facts.active != facts.active
+            self._add(purpose, Entry(at=at, kind=EntryKind.CHANGE, facts=replace(change, chosen=chosen)))
+        if last is None or last.day != at.date():
             kind = EntryKind.REIGN if last is None else EntryKind.DAY
-        self._told[purpose] = _Told(facts, begun, at.date() if whole or last is None else last.day)
-        known = {} if whole or last is None else last.begun
-        standings = tuple(
-            told(one, situation.candidates[one.ref].health)
-            if situation is not None and (one.ref not in known or known[one.ref] != begun[one.ref])
-            else one
-            for one in facts.standings
-        )
-        facts = replace(facts, standings=standings, chosen=chosen)
-        self._add(purpose, Entry(at=at, kind=kind, facts=self._whole(purpose, facts) if whole else facts))
+            whole = self._whole(purpose, self._telling(facts, situation, begun, {}))
+            self._add(purpose, Entry(at=at, kind=kind, facts=replace(whole, chosen=last is None)))
 
     def settled(
         self,
@@ -180,6 +174,24 @@ class Journal:
             pinned_until=state.pinned_until,
             stranded_since=situation.stranded_since,
         )
+
+    def _telling(
+        self,
+        facts: Facts,
+        situation: Situation | None,
+        begun: dict[ProviderRef, int | None],
+        known: dict[ProviderRef, int | None],
+    ) -> Facts:
+        """The facts with the beliefs that have begun since."""
+        if situation is None:
+            return facts
+        standings = tuple(
+            told(one, situation.candidates[one.ref].health)
+            if one.ref not in known or known[one.ref] != begun[one.ref]
+            else one
+            for one in facts.standings
+        )
+        return replace(facts, standings=standings)
 
     def _whole(self, purpose: Purpose, facts: Facts) -> Facts:
         state = self._beliefs.purposes.get(purpose)

@@ -10,7 +10,7 @@ import structlog
 
 from monitor.domain.failover import decide, fallback_after
 from monitor.domain.health import Health
-from monitor.domain.journal import Entry, EntryKind
+from monitor.domain.journal import stranding
 from monitor.domain.preference import Pointers
 from monitor.domain.provider import ProviderRef, Purpose
 from monitor.domain.situation import Action, Decision, Situation, Switch
@@ -336,13 +336,7 @@ class JudgePurposes:
         self, purpose: Purpose, act: _Act, since: datetime | None, session: LeaderSession
     ) -> None:
         decision = act.decision
-        entry = Entry(
-            at=act.at,
-            kind=EntryKind.STRANDED if since else EntryKind.RELIEVED,
-            rule=str(decision.rule),
-            reason=decision.reason,
-            evidence=decision.evidence,
-        )
+        entry = stranding(decision, act.at, since)
         async with session.use() as connection:
             self._check_still(purpose, act)
             journal = self._journal.take()

@@ -1,0 +1,96 @@
+"""Whatever happens, deciding again from the record leads to the same decisions at the same instants."""
+
+from typing import Any
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from monitor.domain.outcome import Outcome
+from monitor.domain.replay import Replayed, replay
+from monitor.domain.timeline import Turn
+from tests.replay_world import PURPOSE, World, quick_policy
+from tests.unit.build import A, B, C
+
+Step = tuple[Any, ...]
+
+POLICY = quick_policy()
+REFS = st.sampled_from([A, B, C])
+GOOD, BAD = Outcome.OK, Outcome.SERVER_ERROR
+OUTCOMES = st.sampled_from(list(Outcome))
+MOODS = st.sampled_from([GOOD, GOOD, GOOD, GOOD, BAD, BAD, BAD, *Outcome])
+TIMES = st.sampled_from([0.0, 0.1, 0.5, 1.0])
+LATE = st.sampled_from([0.0, 0.0, 0.3])
+PROBES = st.tuples(st.just("probe"), REFS, OUTCOMES, TIMES, LATE, st.sampled_from([None, None, 1.0, 9.0]))
+ROUNDS = st.tuples(
+    st.just("round"), st.lists(MOODS, min_size=3, max_size=3), st.sampled_from([2, 4, 8, 12]), LATE
+)
+OTHERS = st.one_of(
+    st.tuples(st.just("choose"), REFS),
+    st.tuples(st.just("pause")),
+    st.tuples(st.just("pin"), REFS, st.sampled_from([1.0, 5.0])),
+    st.tuples(
+        st.just("prefer"),
+        st.permutations([A, B, C]).flatmap(lambda one: st.integers(1, 3).map(lambda n: tuple(one[:n]))),
+    ),
+    st.tuples(st.just("vanish"), REFS),
+    st.tuples(st.just("change_key"), REFS),
+    st.tuples(st.just("change_space"), REFS, st.sampled_from(["one", "two", None])),
+    st.tuples(st.just("away"), st.sampled_from([0.5, 4.0])),
+    st.tuples(st.just("kill")),
+    st.tuples(st.just("flush")),
+    st.tuples(st.just("read_rows")),
+    st.tuples(st.just("settles"), st.sampled_from([0.0, 0.4, 1.5]), st.booleans()),
+    st.tuples(st.just("wait"), st.sampled_from([0.2, 1.0, 3.0, 30.0])),
+)
+WARM: list[Step] = [("round", [GOOD, GOOD, GOOD], 3, 0.0)]
+DISTURBED = st.lists(
+    st.one_of(ROUNDS, ROUNDS, ROUNDS, ROUNDS, PROBES, OTHERS, st.just(("restore",))), min_size=8, max_size=25
+)
+STEPS = DISTURBED.map(lambda steps: [*WARM, *steps])
+
+
+def live(world: World, steps: list[Step]) -> None:
+    """Go through the steps, then settle and store everything."""
+    for name, *arguments in steps:
+        match name:
+            case "probe":
+                ref, outcome, took, late, retry_after = arguments
+                world.probe(ref, outcome, took=took, late=late, retry_after=retry_after)
+            case "round":
+                outcomes, times, late = arguments
+                for _ in range(times):
+                    for ref, outcome in zip((A, B, C), outcomes, strict=True):
+                        world.probe(ref, outcome, late=late)
+                    world.wait(0.7)
+            case "settles":
+                world.settles = arguments[0], arguments[1]
+            case _:
+                getattr(world, str(name))(*arguments)
+    world.wait(2)
+    world.flush()
+
+
+def again(world: World, *, follow: bool) -> Replayed:
+    results = sorted(world.results, key=lambda one: (one.ended_at, one.id))
+    found = replay(PURPOSE, world.policy, world.entries, results, world.now, world.moves if follow else None)
+    assert found is not None
+    return found
+
+
+def automatic(turns: list[Turn]) -> list[Turn]:
+    return [turn for turn in turns if turn.rule not in ("operator", "adopted")]
+
+
+@settings(max_examples=60, deadline=None)
+@given(STEPS)
+def test_every_recorded_decision_is_made_again_at_its_instant(steps: list[Step]) -> None:
+    world = World(POLICY)
+    live(world, steps)
+    followed = again(world, follow=True)
+    assert followed.differences == ()
+    assert list(followed.reproduced) == world.moves
+    assert automatic(followed.course.timeline.turns) == world.moves
+    assert followed.course.drift == []
+    active = world.beliefs.active(PURPOSE)
+    assert followed.course.facts is not None
+    assert followed.course.facts.active == active
