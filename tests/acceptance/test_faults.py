@@ -12,8 +12,8 @@ from tests.daemon import QUICK_POLICY, RunningDaemon, running_daemon
 from tests.fault_server import FaultServer
 
 POLICY = QUICK_POLICY | {
-    "DEEP_INTERVAL": "2.5",
-    "STANDBY_INTERVAL": "2.5",
+    "DEEP_INTERVAL": "1.5",
+    "STANDBY_INTERVAL": "1.5",
     "FIRST_TOKEN_TIMEOUT": "2",
     "STALL_TIMEOUT": "1",
     "TIMEOUT": "2.2",
@@ -139,7 +139,7 @@ async def test_what_is_no_failure_moves_nobody_and_what_is_one_moves_in_time(
                 primaries[purpose].busy = fault == "hang_headers"
                 primaries[purpose].play(fault)
             for purpose, (_, outcome) in faults.items():
-                await _until_shown(daemon, rows, providers[purpose][0], outcome, 4)
+                await _until_shown(daemon, rows, providers[purpose][0], outcome, 3)
             for purpose in faults:
                 primaries[purpose].play(None)
         assert await rows.transitions() == []

@@ -12,8 +12,8 @@ from tests.daemon import QUICK_POLICY, RunningDaemon, running_daemon
 from tests.providers import LlmockServer, failing
 
 POLICY = QUICK_POLICY | {
-    "DEEP_INTERVAL": "2.5",
-    "STANDBY_INTERVAL": "2.5",
+    "DEEP_INTERVAL": "1.5",
+    "STANDBY_INTERVAL": "1.5",
     "FIRST_TOKEN_TIMEOUT": "2",
     "STALL_TIMEOUT": "1.5",
     "TIMEOUT": "2.2",

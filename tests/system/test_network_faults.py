@@ -14,8 +14,8 @@ from tests.providers import LlmockServer
 from tests.system.network import FarMachine, far_machine, install_tools
 
 POLICY = QUICK_POLICY | {
-    "DEEP_INTERVAL": "2.5",
-    "STANDBY_INTERVAL": "2.5",
+    "DEEP_INTERVAL": "1.5",
+    "STANDBY_INTERVAL": "1.5",
     "FIRST_TOKEN_TIMEOUT": "2",
     "STALL_TIMEOUT": "1.5",
     "TIMEOUT": "2.2",
