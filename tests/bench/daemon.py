@@ -89,6 +89,14 @@ def cpu_seconds(pid: int) -> tuple[float, float]:
     return _spent(process), sum(_spent(child) for child in process.children(recursive=True))
 
 
+def waited_seconds(pid: int) -> float | None:
+    """How long a process's main thread was ready and had to wait for a core; None where nobody tells."""
+    try:
+        return int(Path(f"/proc/{pid}/schedstat").read_text().split()[1]) / 1e9
+    except (FileNotFoundError, IndexError):
+        return None
+
+
 def _spent(process: Any) -> float:
     times = process.cpu_times()
     return float(times.user + times.system)

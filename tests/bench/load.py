@@ -15,6 +15,7 @@ from typing import Any
 
 import psutil
 
+from monitor.domain.outcome import Outcome
 from monitor.domain.policy import Policy
 from tests.bench.daemon import (
     add_targets,
@@ -25,6 +26,7 @@ from tests.bench.daemon import (
     resident,
     starting_daemon,
     until_probed,
+    waited_seconds,
 )
 from tests.bench.figures import Buckets, Figure, between, histogram_percentile, percentile, read_buckets
 from tests.bench.server import Arrival, BenchServer, running_server
@@ -60,6 +62,7 @@ class Window:
         cpu: of the daemon, in cores.
         children_cpu: of its PostgreSQL, in cores.
         busy: how much of the whole machine was in use, whoever used it, in percent.
+        waited: the share of the time in which the daemon had to wait for a core, or None.
         lags: how late jobs started, by the daemon's own histogram.
         arrivals: what came to the server.
     """
@@ -69,6 +72,7 @@ class Window:
     cpu: float
     children_cpu: float
     busy: float
+    waited: float | None
     lags: Buckets
     arrivals: list[Arrival]
 
@@ -83,7 +87,7 @@ class Window:
                 median=self.cpu * 100,
                 unit="%",
                 note=f"of one core, at {each:.0f} probes/s, {deep:.1f} of them deep;"
-                f" its PostgreSQL {self.children_cpu * 100:.0f} %; the machine was {self.busy:.0f} % busy",
+                f" its PostgreSQL {self.children_cpu * 100:.0f} %; {self.neighbours()}",
             ),
             Figure(
                 name=f"{mix}: schedule lag p50",
@@ -105,6 +109,13 @@ class Window:
                 note=f"mean {each * BIN_SECONDS:.1f}, p99 {percentile(bins, 0.99)}, most {max(bins)}",
             ),
         ]
+
+    def neighbours(self) -> str:
+        """What a reader has to know before blaming the daemon for being late."""
+        waited = (
+            "" if self.waited is None else f", the daemon waited {self.waited * 100:.0f} % of it for a core"
+        )
+        return f"machine {self.busy:.0f} % busy{waited}"
 
     def per_bin(self) -> list[int]:
         """Arrivals in each tenth of a second."""
@@ -163,6 +174,7 @@ async def _watch(daemon: RunningDaemon, server: BenchServer, seconds: float) -> 
     _, page = await daemon.get("/metrics")
     await server.arrivals()
     psutil.cpu_percent()  # since this call
+    waited = waited_seconds(pid)
     began, (cpu, children) = time.monotonic(), cpu_seconds(pid)
     while (left := began + seconds - time.monotonic()) > 0:
         await asyncio.sleep(min(left, SCRAPE_SECONDS))
@@ -175,14 +187,17 @@ async def _watch(daemon: RunningDaemon, server: BenchServer, seconds: float) -> 
         cpu=(cpu_after - cpu) / (ended - began),
         children_cpu=(children_after - children) / (ended - began),
         busy=psutil.cpu_percent(),
+        waited=None if waited is None else ((waited_seconds(pid) or 0.0) - waited) / (ended - began),
         lags=between(read_buckets(page, LAG), read_buckets(last_page, LAG)),
         arrivals=[one for one in arrivals if began <= one.at < ended],
     )
 
 
 def _failures(name: str, found: dict[str, int], note: str) -> Figure:
+    # A result without a vote blames nobody: it is told, and no failure.
+    failed = sum(count for what, count in found.items() if Outcome.INDETERMINATE not in what)
     told = f"; {json.dumps(found)}" if found else ""
-    return Figure(name=name, median=sum(found.values()), unit="", most=0, note=note + told)
+    return Figure(name=name, median=failed, unit="", most=0, note=note + told)
 
 
 def _periods(mix: str, window: Window, first: int) -> list[Figure]:
