@@ -145,21 +145,23 @@ def hold_for(situation: Situation, now: datetime, policy: Policy) -> timedelta:
 
 
 def _failure_shown(situation: Situation, active: Candidate, policy: Policy) -> Failure | None:
+    # Whoever begins to decide (a start, a database that was away) looks once with its own eyes first.
+    since = situation.deciding_since
     if active.gone_since is not None:
         return Failure(
             reason=f"{active.ref} was deleted or disabled",
             began_at=active.gone_since,
-            qualify_after=active.gone_since,
+            qualify_after=max(active.gone_since, since),
         )
     if active.maintenance:
         # As long as the maintenance lasts any pass of the other one is a qualification that is fresh enough.
-        since = situation.chosen_at or situation.deciding_since
-        return Failure(reason=f"{active.ref} is in maintenance", began_at=since, qualify_after=since)
+        began_at = situation.chosen_at or since
+        return Failure(
+            reason=f"{active.ref} is in maintenance", began_at=began_at, qualify_after=max(began_at, since)
+        )
     failure = _shown_by_probes(active, situation.chosen_at, policy)
-    # Whoever begins to decide (a start, a database that was away) looks once with its own eyes first.
     if failure is None or active.health is None or active.health.last is None:
         return None
-    since = situation.deciding_since
     if active.health.last.started_at <= since:
         return None
     return replace(

@@ -91,6 +91,17 @@ def test_a_pass_from_before_the_failure_qualifies_nobody() -> None:
     for last in (99, 100):
         decision = now_of(situation({A: dead(), B: fine(last)}), 131)
         assert said(decision) == (Action.QUALIFY, Rule.FAIL_OVER, B)
+        assert decision.evidence == ("ai_server:1@100", "ai_server:1@115", "ai_server:1@130")
+        assert decision.failure_began_at == at(100)
+
+
+def test_one_that_goes_on_failing_is_left_for_one_that_passed_since_its_failure_began() -> None:
+    """An act of before changes nothing of it: what it fell on is the failure, not what came after."""
+    active = observed(*every(60, [FAIL] * 4, 190), onto=dead())
+    for chosen in (None, 50):
+        decision = now_of(situation({A: active, B: fine(101)}, chosen_at=chosen), 371)
+        assert said(decision) == (Action.MOVE, Rule.FAIL_OVER, B)
+        assert decision.evidence[:-1] == ("ai_server:1@100", "ai_server:1@115", "ai_server:1@130")
 
 
 def test_one_that_is_blocked_is_left() -> None:
@@ -109,6 +120,42 @@ def test_one_that_is_gone_is_left_at_once_though_it_was_healthy() -> None:
 def test_one_in_maintenance_is_left() -> None:
     away = Candidate(ref=A, health=fine(120, A), maintenance=True)
     assert said(now_of(situation({A: away, B: fine(120)}), 121)) == (Action.MOVE, Rule.FAIL_OVER, B)
+
+
+def test_one_in_maintenance_is_left_only_for_one_that_passed_since_an_operator_chose_it() -> None:
+    away = Candidate(ref=A, health=fine(120, A), maintenance=True)
+    for last in (119, 120):
+        given = situation({A: away, B: fine(last)}, chosen_at=120)
+        assert said(now_of(given, 130)) == (Action.QUALIFY, Rule.FAIL_OVER, B)
+    given = situation({A: away, B: fine(121)}, chosen_at=120)
+    assert said(now_of(given, 130)) == (Action.MOVE, Rule.FAIL_OVER, B)
+
+
+@pytest.mark.parametrize(
+    "active",
+    [
+        Candidate(ref=A, health=fine(120, A), maintenance=True),
+        Candidate(ref=A, health=fine(120, A), gone_since=at(121)),
+    ],
+)
+def test_one_that_is_out_with_nobody_eligible_calls_for_help(active: Candidate) -> None:
+    given = situation({A: active, B: dead(B)})
+    assert said(now_of(given, 150)) == (Action.STRAND, Rule.CALL_FOR_HELP, None)
+
+
+@pytest.mark.parametrize(
+    "active",
+    [
+        Candidate(ref=A, health=fine(120, A), maintenance=True),
+        Candidate(ref=A, health=fine(120, A), gone_since=at(121)),
+    ],
+)
+def test_whoever_begins_to_decide_wants_a_pass_of_its_own_before_any_move(active: Candidate) -> None:
+    """What a daemon before it chose, or saw go, does not make that daemon's passes fresh."""
+    given = situation({A: active, B: fine(140)}, chosen_at=100, deciding_since=145)
+    assert said(now_of(given, 146)) == (Action.QUALIFY, Rule.FAIL_OVER, B)
+    fresh = situation({A: active, B: fine(146)}, chosen_at=100, deciding_since=145)
+    assert said(now_of(fresh, 147)) == (Action.MOVE, Rule.FAIL_OVER, B)
 
 
 def test_the_first_in_the_order_of_preference_is_taken() -> None:
@@ -161,6 +208,13 @@ def test_help_is_called_when_the_only_one_left_does_not_qualify(outcome: Outcome
     passed = {A: dead(), B: observed((150, OK), onto=tried, of=B)}
     rescued = now_of(situation(passed, stranded_since=141), 151)
     assert (rescued.action, rescued.to) == (Action.MOVE, B)
+
+
+def test_no_help_is_called_while_time_will_free_one_of_those_that_are_left() -> None:
+    """The next one's failed qualification does not hide that the first is only too fresh."""
+    healths = {A: dead(), B: fine(140), C: observed((140, FAIL), onto=fine(0, C), of=C)}
+    decision = now_of(situation(healths, switches=[(90, B, A)]), 141)
+    assert (said(decision), decision.wake_at) == ((Action.KEEP, Rule.FAIL_OVER, None), at(150))
 
 
 def test_the_fallback_named_after_a_move_is_never_one_that_was_deleted() -> None:
@@ -306,6 +360,30 @@ def test_a_pass_that_went_stale_rescues_nobody() -> None:
     assert said(now_of(given, 500)) == (Action.KEEP, Rule.CALL_FOR_HELP, None)
 
 
+def test_a_pass_from_before_this_daemon_began_to_decide_rescues_nobody() -> None:
+    back = observed((140, OK), onto=dead(B), of=B)
+    active = observed((155, FAIL), onto=dead())
+    given = situation({A: active, B: back}, stranded_since=131, deciding_since=150)
+    assert said(now_of(given, 215)) == (Action.KEEP, Rule.CALL_FOR_HELP, None)
+    fresh = replace(given, deciding_since=at(139))
+    assert said(now_of(fresh, 215)) == (Action.MOVE, Rule.CALL_FOR_HELP, B)
+
+
+def test_one_that_was_never_probed_rescues_nobody_and_stands_nobody_down() -> None:
+    given = situation({A: dead(), B: None}, stranded_since=131)
+    assert said(now_of(given, 141)) == (Action.KEEP, Rule.CALL_FOR_HELP, None)
+    new = situation({A: None, B: dead(B)}, stranded_since=131)
+    assert said(now_of(new, 141)) == (Action.KEEP, Rule.HOLD, None)
+
+
+def test_a_rescue_passes_over_one_left_just_now_for_the_next_that_answers() -> None:
+    healths = {A: dead(), B: observed((140, OK), onto=dead(B), of=B)}
+    healths |= {C: observed((140, OK), onto=dead(C), of=C)}
+    decision = now_of(situation(healths, stranded_since=131, switches=[(95, B, A)]), 141)
+    assert said(decision) == (Action.MOVE, Rule.CALL_FOR_HELP, C)
+    assert decision.failure_began_at == at(100)
+
+
 def test_a_rescue_never_lands_on_one_that_is_gone_or_away_or_of_another_space_or_left_just_now() -> None:
     back = observed((140, OK), onto=dead(B), of=B)
     for barred in (
@@ -345,6 +423,13 @@ def test_the_return_waits_for_the_hold_and_wakes_at_its_end() -> None:
     decision = now_of(given, 391)
     assert said(decision) == (Action.KEEP, Rule.HOLD, None)
     assert decision.wake_at == at(400)
+    assert decision.reason == "ai_server:1 has to stay eligible until 12:06:40"
+
+
+def test_a_return_wants_a_pass_of_this_daemons_own() -> None:
+    given = replace(returning(100, 430), deciding_since=at(430))
+    assert said(now_of(given, 431)) == (Action.QUALIFY, Rule.FAIL_BACK, A)
+    assert said(now_of(replace(given, deciding_since=at(429)), 431)) == (Action.MOVE, Rule.FAIL_BACK, A)
 
 
 def test_the_return_wants_a_pass_begun_after_the_hold() -> None:
@@ -361,6 +446,8 @@ def test_a_return_rests_on_two_passes_even_with_a_failure_between_them() -> None
     decision = now_of(situation({A: healthy, B: fine(401)}, active=B), 402)
     assert said(decision) == (Action.MOVE, Rule.FAIL_BACK, A)
     assert decision.evidence == ("ai_server:1@99", "ai_server:1@401")
+    more = observed((10, OK), (99, OK), (401, OK))
+    assert now_of(situation({A: more, B: fine(401)}, active=B), 402).evidence == decision.evidence
 
 
 def test_a_return_that_fails_its_qualification_waits_a_minute() -> None:
@@ -389,6 +476,17 @@ def test_four_switches_within_the_hour_end_the_returns_until_one_is_an_hour_old(
     assert said(now_of(given, 6600)) == (Action.MOVE, Rule.FAIL_BACK, A)
 
 
+def test_with_more_than_four_switches_the_returns_wait_until_fewer_than_four_are_left() -> None:
+    switches = [(2900, B, A), (3000, A, B), (3100, B, A), (3200, A, B), (3300, B, A)]
+    assert now_of(returning(100, 5000, switches=switches), 5001).wake_at == at(6600)
+
+
+def test_the_preferred_one_waits_for_no_return_however_many_switches_there_were() -> None:
+    decision = now_of(situation({A: fine(140, A), B: fine(140)}, switches=four()), 141)
+    assert (said(decision), decision.wake_at) == ((Action.KEEP, Rule.HOLD, None), None)
+    assert decision.reason == "the preferred one serves"
+
+
 @pytest.mark.parametrize("failback", [Failback.MANUAL, Failback.NEVER])
 def test_nobody_returns_when_the_policy_does_not_want_it(failback: Failback) -> None:
     policy = Policy(failback=failback)
@@ -399,7 +497,9 @@ def test_nobody_returns_when_the_policy_does_not_want_it(failback: Failback) -> 
 def test_one_that_is_not_eligible_is_not_returned_to() -> None:
     for unfit in (dead(), refused(), Candidate(ref=A, health=fine(5000, A), maintenance=True)):
         given = situation({A: unfit, B: fine(5000)}, active=B)
-        assert said(now_of(given, 5001)) == (Action.KEEP, Rule.HOLD, None)
+        decision = now_of(given, 5001)
+        assert said(decision) == (Action.KEEP, Rule.HOLD, None)
+        assert decision.reason == "nobody preferred is eligible"
 
 
 def test_only_a_more_preferred_one_is_returned_to() -> None:
@@ -423,6 +523,22 @@ def test_a_stranded_purpose_stands_down_when_the_active_one_passes_again() -> No
     given = situation({A: back, B: dead(B)}, stranded_since=131)
     assert said(now_of(given, 141)) == (Action.RELIEVE, Rule.STAND_DOWN, None)
     assert said(now_of(replace(given, stranded_since=at(140)), 141)) == (Action.KEEP, Rule.HOLD, None)
+
+
+def test_standing_down_names_the_pass_and_still_waits_for_the_return() -> None:
+    active = observed((390, OK), onto=dead(B), of=B)
+    recovered = observed((99, OK), (380, OK), of=A)
+    given = situation({A: recovered, B: active}, active=B, stranded_since=131)
+    decision = now_of(given, 391)
+    assert said(decision) == (Action.RELIEVE, Rule.STAND_DOWN, None)
+    assert decision.evidence == ("ai_server:2@390",)
+    assert decision.wake_at == at(400)
+
+
+def test_a_return_that_is_due_comes_before_standing_down() -> None:
+    active = observed((401, OK), onto=dead(B), of=B)
+    given = situation({A: observed((99, OK), (401, OK), of=A), B: active}, active=B, stranded_since=131)
+    assert said(now_of(given, 402)) == (Action.MOVE, Rule.FAIL_BACK, A)
 
 
 def test_a_stranded_purpose_whose_active_one_only_went_silent_stays_stranded() -> None:
@@ -473,6 +589,20 @@ def test_in_the_first_minute_only_evidence_from_before_the_start_leaves_anybody(
     assert said(now_of(after, 155)) == (Action.MOVE, Rule.FAIL_OVER, B)
 
 
+def test_a_failure_that_began_at_the_very_start_waits_for_the_grace() -> None:
+    given = situation({A: dead(), B: fine(131)}, deciding_since=100)
+    assert said(now_of(given, 132)) == (Action.KEEP, Rule.HOLD, None)
+    assert failure_of(given, given.candidates[A], at(132), POLICY) is None
+    assert failure_of(given, given.candidates[A], at(160), POLICY) is not None
+
+
+def test_after_the_grace_nobody_is_woken_for_it() -> None:
+    """A rate limit with nobody to move onto: the grace is over, and asking again at its end is long past."""
+    active = observed((0, OK), *every(60, [LIMITED] * 3, 100))
+    decision = now_of(situation({A: active, B: dead(B)}, deciding_since=95), 231)
+    assert (said(decision), decision.wake_at) == ((Action.KEEP, Rule.HOLD, None), None)
+
+
 def test_the_grace_after_a_start_wakes_for_one_that_is_blocked() -> None:
     """Its own next probe is five minutes away."""
     given = situation({A: refused(), B: fine(109)}, deciding_since=95)
@@ -482,6 +612,7 @@ def test_the_grace_after_a_start_wakes_for_one_that_is_blocked() -> None:
 def test_whoever_begins_to_decide_looks_once_with_its_own_eyes() -> None:
     given = situation({A: dead(), B: fine(140)}, deciding_since=135)
     assert now_of(given, 250).action is Action.KEEP
+    assert now_of(replace(given, deciding_since=at(130)), 250).action is Action.KEEP
     seen = replace(
         given, candidates={**given.candidates, A: Candidate(ref=A, health=observed((150, FAIL), onto=dead()))}
     )
@@ -529,6 +660,17 @@ def test_back_on_the_preferred_one_the_fallback_is_the_operators_own_second() ->
     healths = {A: fine(140, A), B: dead(B), C: fine(140, C)}
     assert fallback_after(situation(healths, active=C), A, at(141), POLICY) == B
     assert fallback_after(situation({A: fine(140, A)}, active=C), A, at(141), POLICY) is None
+
+
+def test_the_operators_own_second_is_named_when_it_is_the_only_other_one_and_dead() -> None:
+    healths = {A: fine(140, A), B: dead(B), C: fine(140, C)}
+    given = situation(healths, active=C, preference=(A, B))
+    assert fallback_after(given, A, at(141), POLICY) == B
+
+
+def test_a_purpose_without_a_preference_names_the_one_that_was_left() -> None:
+    given = situation({A: dead(), B: fine(140)}, preference=())
+    assert fallback_after(given, B, at(141), POLICY) == A
 
 
 def test_nobody_is_its_own_fallback() -> None:
