@@ -23,6 +23,10 @@ def test_what_fits_into_the_rest_of_the_day_is_left_alone() -> None:
     assert stretched(30, spent=0.1, each=0.15 * 30 / HALF_DAY) == pytest.approx(30)
 
 
+def test_what_costs_less_than_is_left_is_not_probed_more_often() -> None:
+    assert stretched(30, spent=0.0, each=1e-9) == 30
+
+
 def test_what_does_not_fit_stretches_until_it_does() -> None:
     each = 0.0001
     interval = stretched(30, spent=0.2, each=each)

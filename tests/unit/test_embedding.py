@@ -1,12 +1,13 @@
-from math import inf, nan
+from math import inf, nan, sqrt
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from monitor.domain.embedding import cosine, same_space
+from monitor.domain.embedding import SAME_SPACE_COSINE, cosine, same_space
 
 ONE, NEAR, FAR = (1.0, 0.0, 0.0), (0.995, 0.0998, 0.0), (0.9, 0.43, 0.0)
+EDGE = (0.99, sqrt(1 - 0.99**2), 0.0)
 
 
 def test_equal_names_are_one_space_whatever_the_vectors_say() -> None:
@@ -30,6 +31,20 @@ def test_vectors_of_one_direction_are_one_space() -> None:
     assert same_space(None, None, ONE, (7.0, 0.0, 0.0)) is True
     assert same_space(None, None, ONE, FAR) is False
     assert same_space(None, None, ONE, (-1.0, 0.0, 0.0)) is False
+
+
+def test_a_cosine_of_exactly_the_limit_is_one_space() -> None:
+    assert cosine(ONE, EDGE) == SAME_SPACE_COSINE
+    assert same_space(None, None, ONE, EDGE) is True
+
+
+def test_a_vector_without_length_has_a_cosine_of_nothing() -> None:
+    assert cosine(ONE, (0.0, 0.0, 0.0)) == 0
+
+
+def test_vectors_of_different_dimensions_have_no_cosine() -> None:
+    with pytest.raises(ValueError, match="shorter"):
+        cosine(ONE, (1.0, 0.0))
 
 
 def test_vectors_of_different_dimensions_are_two_spaces() -> None:
