@@ -53,14 +53,14 @@ class SpoolResults:
 
     async def drain(self, session: LeaderSession) -> None:
         """Store what lies on disk, the oldest first, until the session ends."""
-        most, stored = BATCH, 0
+        most, stored, outage = BATCH, 0, True
         while not session.lost.is_set():
             await self._spool.remove(self._pending.take_copies())
             try:
                 count = await drain_batch(session, self._spool, self._metrics, most)
             except STORE_ERRORS as error:
                 self._pending.watch.failed(error, "spool")
-                most = max(most // 4, LEAST_BATCH)
+                most, outage = max(most // 4, LEAST_BATCH), True
                 await asyncio.sleep(AFTER_FAILURE_SECONDS)
                 continue
             self._pending.show()
@@ -70,8 +70,9 @@ class SpoolResults:
                 self._pending.watch.worked()
                 continue
             if stored:
-                log.info("spooled_results_stored", count=stored)
-                stored = 0
+                # A busy moment is no news; what an outage left is.
+                (log.info if outage else log.debug)("spooled_results_stored", count=stored)
+                stored, outage = 0, False
             await asyncio.sleep(DRAIN_SECONDS)
 
 
