@@ -33,7 +33,7 @@ class Prober:
     Args:
         unseal: opens a stored key; raises KeyUndecryptable when it cannot.
         now: the wall clock, aware UTC.
-        overall_limit: probes under way at once.
+        overall_limit: probes of one kind under way at once.
         upstream_limit: the same per upstream (scheme, host and port).
     """
 
@@ -47,7 +47,8 @@ class Prober:
     ) -> None:
         self._unseal = unseal
         self._now = now
-        self._overall = asyncio.Semaphore(overall_limit)
+        # Each kind has its own: light probes that hang must not take the place of those that judge.
+        self._overall = {kind: asyncio.Semaphore(overall_limit) for kind in ProbeKind}
         self._upstream_limit = upstream_limit
         self._upstreams: dict[str, _Upstream] = {}
         self._delay = LoopDelay()
@@ -73,7 +74,7 @@ class Prober:
 
     async def probe(self, target: Target, kind: ProbeKind, policy: Policy) -> ProbeResult:
         """Probe the target once; whatever happens is the result, only cancellation is raised."""
-        async with self._slot(_upstream(target)), self._overall:
+        async with self._slot(f"{kind} {_upstream(target)}"), self._overall[kind]:
             if kind is ProbeKind.DEEP:
                 await self._import()
             started_at, began = self._now(), time.monotonic()
@@ -117,7 +118,7 @@ class Prober:
         try:
             if target.key is not None:
                 key = self._unseal(target.key)
-            request = Request(target=target, key=key, policy=policy, limits=_limits(target, policy))
+            request = Request(target=target, key=key, policy=policy, limits=_limits(target, kind, policy))
             prober = self._deep if kind is ProbeKind.DEEP else self._light
             observation = await prober.observe(request)
         except KeyUndecryptable:
@@ -154,8 +155,11 @@ def _upstream(target: Target) -> str:
     return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}".lower() if parts.netloc else address
 
 
-def _limits(target: Target, policy: Policy) -> Limits:
+def _limits(target: Target, kind: ProbeKind, policy: Policy) -> Limits:
     whole = (target.probe.timeout or policy.timeout).total_seconds()
+    if kind is ProbeKind.LIGHT:
+        # A free GET has nothing to compute: as long as a first token may take is long.
+        whole = min(whole, policy.first_token_timeout.total_seconds())
     return Limits(
         connect=min(policy.connect_timeout.total_seconds(), whole),
         first_token=min(policy.first_token_timeout.total_seconds(), whole),

@@ -61,6 +61,20 @@ async def test_one_upstream_gets_no_more_probes_at_once_than_it_may(server: Faul
     assert all(one.latency_seconds is not None and one.latency_seconds < 0.45 for one in results)
 
 
+async def test_light_probes_that_hang_do_not_keep_a_deep_one_waiting(server: FaultServer) -> None:
+    server.play("hang_headers", scope="light", seconds=10)
+    async with running_prober(overall_limit=1, upstream_limit=1) as prober:
+        target = server_target("openai-compatible", server.url, number=1)
+        hanging = [asyncio.create_task(prober.probe(target, ProbeKind.LIGHT, POLICY)) for _ in range(3)]
+        await asyncio.sleep(0.1)
+        deep = await prober.probe(target, DEEP, POLICY)
+        assert deep.outcome is Outcome.OK
+        assert not any(one.done() for one in hanging)
+        for one in hanging:
+            one.cancel()
+        await asyncio.gather(*hanging, return_exceptions=True)
+
+
 async def test_all_upstreams_together_get_no_more_than_the_prober_may(server: FaultServer) -> None:
     async with FaultServer() as other, running_prober(overall_limit=1) as prober:
         for one in (server, other):
