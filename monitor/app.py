@@ -379,7 +379,8 @@ class Daemon:
         try:
             if not session.lost.is_set() and self._identity is not None:
                 async with asyncio.timeout(FINISH_SECONDS):
-                    if self._lead is not None and session.leads:
+                    # A session that ended of itself is followed by another one: probes go on meanwhile.
+                    if self._stopping.is_set() and self._lead is not None and session.leads:
                         if self._scheduler is not None:
                             await self._scheduler.stop()
                         await self._lead.finish(session)

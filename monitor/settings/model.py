@@ -118,10 +118,12 @@ class Settings:
         """Every secret that these settings hold, in plain text, for the redactor of logs."""
         held = [self.encryption_key, *self.old_encryption_keys, *self.provider_keys.values()]
         if self.database is not None:
-            held += [self.database.password, self.database.url]
+            held.append(self.database.password)
         plain = [secret.get_secret_value() for secret in held if secret is not None]
         if self.database is not None and self.database.url is not None:
-            plain += url_passwords(self.database.url.get_secret_value())
+            # The address itself may be told; with a password in it the whole of it may not.
+            url = self.database.url.get_secret_value()
+            plain += [url, *url_passwords(url)] if url_passwords(url) else []
         return tuple(secret for secret in plain if secret)
 
     def effective(self) -> list[Effective]:
