@@ -299,6 +299,7 @@ def _import_quietly() -> tuple[ModuleType, "type[AsyncOpenAI]"]:
     litellm.suppress_debug_info = True
     # It would load 40 MB of tokenizer; we count what the answer tells.
     litellm.disable_token_counter = True
+    litellm.disable_hf_tokenizer_download = True  # it would ask a hub for the model of that name
     vars(litellm.main)["encoding"] = _NoTokenizer()
     asyncio.run(_rehearse(litellm, AsyncOpenAI))
     return litellm, AsyncOpenAI
