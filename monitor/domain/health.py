@@ -279,7 +279,7 @@ def eligible_from(health: Health, now: datetime, policy: Policy) -> datetime | N
     if not is_eligible(health, now, policy):
         return None
     limited = health.runs.get(Outcome.RATE_LIMITED)
-    if health.eligible_since is None and limited:
+    if limited:
         return limited[-1].ended_at + _asked_wait(limited[-1], policy)
     return health.eligible_since or now
 

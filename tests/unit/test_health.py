@@ -82,6 +82,12 @@ def test_three_failures_over_thirty_seconds_make_down() -> None:
     assert [one.started_at for one in health.fell_on] == [at(30), at(45), at(60)]
 
 
+def test_what_it_fell_on_stays_while_it_is_down() -> None:
+    down = observed(*every(30, [OK, FAIL, FAIL, FAIL]))
+    later = observed(*every(60, [FAIL] * 30, 200), onto=down)
+    assert (later.state, later.since, later.fell_on) == (DOWN, down.since, down.fell_on)
+
+
 def test_three_failures_within_less_than_thirty_seconds_are_one_blip() -> None:
     health = observed((0, OK), (30, FAIL), (40, FAIL), (59.9, FAIL))
     assert health.state is UP
@@ -128,6 +134,28 @@ def test_only_a_failure_pulls_the_window_down() -> None:
     health = replace(observed((0, OK)), since=at(-1))
     health = observed(*every(30, [FAIL, FAIL, OK] * 3 + [OK] * 10, 30), onto=health)
     assert (len(health.window), window_failures(health, POLICY), health.state) == (20, 6, UP)
+    assert fall(health.window, POLICY) == ()
+
+
+def test_a_full_window_with_less_than_six_failures_makes_nothing_down() -> None:
+    health = observed(*every(30, [OK] * 25 + [FAIL]))
+    assert (len(health.window), health.state) == (20, UP)
+    health = observed(*every(30, [OK, FAIL] * 4, 1000), onto=health)
+    assert (window_failures(health, POLICY), health.state) == (5, UP)
+
+
+@pytest.mark.parametrize("outcome", [OK, FAIL])
+def test_no_more_than_a_window_is_kept(outcome: Outcome) -> None:
+    assert len(observed(*every(30, [outcome] * 40)).window) == POLICY.window
+
+
+def test_a_window_that_a_new_policy_shortens_counts_as_it_wants_at_once() -> None:
+    """What was kept under the old one is longer."""
+    window = observed(*every(30, [FAIL] * 3 + [OK] * 3 + [FAIL])).window
+    short = replace(POLICY, fall=9, window=4, window_failures=2)
+    assert fall(window, short) == ()
+    assert len(fall(window[:3] + window[-1:], short)) == 4
+    assert window_failures(Health(fingerprint=MARK, window=window), short) == 1
 
 
 def test_six_failures_in_a_window_that_is_not_full_do_not_make_down() -> None:
@@ -169,6 +197,7 @@ def test_fall_counts_only_what_began_after_an_instant() -> None:
 def test_one_pass_raises_an_unknown_one() -> None:
     health = observed((0, OK))
     assert (health.state, health.since, health.eligible_since) == (UP, at(1), at(1))
+    assert health.passes == 1
 
 
 def test_two_passes_in_a_row_raise_one_that_is_down() -> None:
@@ -182,7 +211,9 @@ def test_two_passes_in_a_row_raise_one_that_is_down() -> None:
 @pytest.mark.parametrize("outcome", [FAIL, AUTH, LOADING])
 def test_two_passes_with_something_against_it_between_them_raise_nothing(outcome: Outcome) -> None:
     down = observed(*every(30, [OK, FAIL, FAIL, FAIL]))
-    assert observed((200, OK), (210, outcome), (220, OK), onto=down).state is DOWN
+    third = observed((200, OK), (210, outcome), (220, OK), onto=down)
+    assert third.state is DOWN
+    assert observed((230, OK), onto=third).state is UP
 
 
 @pytest.mark.parametrize("outcome", [BUSY, *SILENT])
@@ -216,6 +247,11 @@ def test_blocks_of_different_kinds_do_not_add_up() -> None:
     assert blocked(observed((0, OK), (30, AUTH), (60, Outcome.QUOTA_EXHAUSTED)), 61) == frozenset()
 
 
+def test_a_block_stands_whatever_else_is_refused_after_it() -> None:
+    health = observed((0, OK), (30, AUTH), (40, AUTH), (50, LIMITED), (60, Outcome.QUOTA_EXHAUSTED))
+    assert blocked(health, 61) == {Block.AUTH, Block.RATE_LIMITED}
+
+
 def test_a_pass_lifts_every_block() -> None:
     health = observed((0, OK), (30, AUTH), (40, AUTH), (50, LIMITED), (60, LOADING), (90, OK))
     assert blocked(health, 91) == frozenset()
@@ -230,9 +266,10 @@ def test_a_block_counts_only_what_began_after_an_instant() -> None:
 
 
 def test_a_long_run_keeps_its_first_and_does_not_grow() -> None:
-    run = observed(*every(30, [AUTH] * 500)).runs[AUTH]
-    assert len(run) == RUN_LENGTH
-    assert (run[0].started_at, run[-1].started_at) == (at(0), at(499 * 30))
+    for length in (RUN_LENGTH, RUN_LENGTH + 1, RUN_LENGTH + 2, 500):
+        run = observed(*every(30, [AUTH] * length)).runs[AUTH]
+        assert len(run) == RUN_LENGTH
+        assert (run[0].started_at, run[-1].started_at) == (at(0), at((length - 1) * 30))
 
 
 # Rate limits
@@ -251,6 +288,16 @@ def test_retry_after_says_how_long_a_429_blocks() -> None:
     assert blocked(health, 151) == frozenset()
 
 
+def test_the_last_429_says_how_long_it_blocks_from_its_own_end() -> None:
+    health = observed((0, OK), result(30, LIMITED, retry_after=120), result(90, LIMITED, retry_after=200))
+    assert blocked(health, 290) == {Block.RATE_LIMITED}
+    assert blocked(health, 291) == frozenset()
+    assert eligible_from(health, at(300), POLICY) == at(291)
+    sooner = observed((0, OK), result(30, LIMITED, retry_after=200), result(90, LIMITED, retry_after=20))
+    assert blocked(sooner, 111) == frozenset()
+    assert eligible_from(sooner, at(112), POLICY) == at(111)
+
+
 def test_a_retry_after_of_nothing_tells_nothing() -> None:
     assert blocked(observed((0, OK), result(30, LIMITED, retry_after=0)), 60) == {Block.RATE_LIMITED}
 
@@ -267,10 +314,13 @@ def test_eligible_by_the_passing_of_time_counts_from_the_end_of_the_limit() -> N
     assert eligible_from(health, at(90), POLICY) is None
     assert eligible_from(health, at(91), POLICY) == at(91)
     assert eligible_from(health, at(200), POLICY) == at(91)
+    busy = observed((150, BUSY), onto=health)
+    assert eligible_from(busy, at(200), POLICY) == at(91)
 
 
 def test_three_429s_over_two_minutes_are_reason_to_leave() -> None:
     assert demoting_limit(observed((0, OK), *every(60, [LIMITED] * 2, 30)), POLICY) == ()
+    assert demoting_limit(observed((0, OK), *every(500, [LIMITED] * 2, 30)), POLICY) == ()
     assert demoting_limit(observed((0, OK), *every(59, [LIMITED] * 3, 30)), POLICY) == ()
     assert len(demoting_limit(observed((0, OK), *every(60, [LIMITED] * 3, 30)), POLICY)) == 3
 
@@ -282,12 +332,16 @@ def test_a_pass_between_429s_forgives_them() -> None:
 def test_one_429_that_asks_for_more_than_five_minutes_is_reason_to_leave() -> None:
     assert demoting_limit(observed(result(0, LIMITED, retry_after=300)), POLICY) == ()
     assert len(demoting_limit(observed(result(0, LIMITED, retry_after=301)), POLICY)) == 1
+    last = observed((0, LIMITED), result(10, LIMITED, retry_after=301))
+    assert [one.started_at for one in demoting_limit(last, POLICY)] == [at(10)]
+    assert demoting_limit(observed(result(0, LIMITED, retry_after=301), (10, LIMITED)), POLICY) == ()
 
 
 def test_429s_from_before_an_instant_are_no_reason() -> None:
     health = observed(*every(60, [LIMITED] * 3))
     assert demoting_limit(health, POLICY, after=at(0)) == ()
     assert demoting_limit(health, POLICY, after=at(500)) == ()
+    assert len(demoting_limit(health, POLICY, after=at(-1))) == 3
 
 
 def test_a_429_is_no_failure_and_no_demoting_block() -> None:
@@ -310,6 +364,17 @@ def test_loading_for_longer_than_five_minutes_is_a_failure() -> None:
     health = observed((0, OK), *every(10, [LOADING] * 40, 30))
     assert health.state is DOWN
     assert health.fell_on[0].started_at == at(330)
+    last = observed((30, LOADING), (329, LOADING)).last
+    assert last is not None
+    assert last.counts_as is Vote.FAILURE
+
+
+def test_loading_that_counts_as_a_failure_is_loading_still() -> None:
+    """Also where the policy grants it no time at all."""
+    health = observe(observed((0, OK)), result(30, LOADING), replace(POLICY, starting_grace=seconds(0)))
+    assert health.last is not None
+    assert health.last.counts_as is Vote.FAILURE
+    assert blocked(health, 31) == {Block.STARTING}
 
 
 def test_a_pass_ends_the_loading_and_its_grace() -> None:
@@ -360,7 +425,24 @@ def test_a_stale_belief_is_none_and_its_old_results_are_no_evidence() -> None:
     assert (gone.state, gone.window, gone.fell_on, gone.passes) == (UNKNOWN, (), (), 0)
     assert blocks(gone, at(1000), POLICY) == frozenset()
     assert gone.since == down.stale_at
+    assert (gone.eligible_since, gone.stale_at) == (None, None)
     assert expire(gone, at(2000)) == gone
+    up = observed((0, OK), (30, LOADING), interval=30)
+    assert expire(up, at(1000)).starting_since is None
+    assert expire(observed((0, OK), interval=30), at(1000)).eligible_since is None
+
+
+def test_a_belief_expires_at_the_very_instant_that_it_is_stale() -> None:
+    health = observed((0, OK), interval=30)
+    assert expire(health, at(111)).state is UNKNOWN
+    assert observed((111, FAIL), (126, FAIL), (141, FAIL), onto=health).state is DOWN
+
+
+def test_one_that_was_unknown_is_no_more_unknown_for_going_stale() -> None:
+    gone = expire(observed((0, OK), interval=30), at(1000))
+    again = observed((2000, FAIL), onto=gone, interval=30)
+    assert (again.state, again.since) == (UNKNOWN, at(111))
+    assert expire(again, at(9000)).since == at(111)
 
 
 def test_a_fresh_belief_does_not_expire() -> None:
@@ -393,6 +475,15 @@ def test_a_shorter_interval_never_shortens_what_a_belief_has() -> None:
     health = observed((0, OK), interval=300)
     assert expect(health, seconds(30), POLICY) is health
     assert expect(health, seconds(600), POLICY).stale_at == at(1 + 1800 + 20)
+
+
+def test_a_new_result_is_waited_for_at_the_interval_of_now() -> None:
+    slow = observed((0, OK), interval=300)
+    assert observed((50, OK), onto=slow, interval=30).stale_at == at(51 + 90 + 20)
+
+
+def test_a_targets_own_timeout_is_waited_for() -> None:
+    assert expect(observed((0, OK)), seconds(30), POLICY, seconds(130)).stale_at == at(1 + 90 + 130)
 
 
 def test_nothing_is_expected_of_what_was_never_probed() -> None:
@@ -428,6 +519,7 @@ def test_light_results_have_an_order_of_their_own_and_only_warn() -> None:
     seen = observe(health, result(50, FAIL, kind=ProbeKind.LIGHT), POLICY)
     assert seen == replace(health, light_started_at=at(50), light_outcome=FAIL)
     assert observe(seen, result(49, OK, kind=ProbeKind.LIGHT), POLICY) is seen
+    assert observe(seen, result(50, OK, kind=ProbeKind.LIGHT), POLICY) is seen
 
 
 # Warnings and the application's word
@@ -465,6 +557,25 @@ def test_slow_is_more_than_three_times_its_own_usual_latency() -> None:
     assert warnings(usual, at(1200), POLICY) == frozenset()
     slow = observed(*(result(1200 + index * 30, latency_seconds=9.0) for index in range(3)), onto=usual)
     assert warnings(slow, at(1300), POLICY) == {HealthWarning.SLOW}
+
+
+def test_the_usual_latency_moves_slowly_and_the_recent_one_quickly() -> None:
+    health = observed(result(0, latency_seconds=2.0), result(30, latency_seconds=12.0))
+    assert (health.usual_latency_seconds, health.recent_latency_seconds) == (2.5, 7.0)
+    assert health.latency_samples == 2
+    assert observed((60, OK), onto=health).latency_samples == 2
+    assert observed((60, OK), onto=health).usual_latency_seconds == 2.5
+
+
+def test_three_times_its_usual_latency_is_not_yet_slow() -> None:
+    health = replace(observed((0, OK)), latency_samples=USUAL_LATENCY_SAMPLES)
+    for recent, warned in ((6.0, frozenset()), (6.01, {HealthWarning.SLOW})):
+        seen = replace(health, usual_latency_seconds=2.0, recent_latency_seconds=recent)
+        assert warnings(seen, at(1), POLICY) == warned
+
+
+def test_nothing_is_warned_of_before_the_first_result() -> None:
+    assert warnings(Health(fingerprint=MARK), at(0), POLICY) == frozenset()
 
 
 def test_a_new_target_has_no_usual_latency_yet() -> None:
@@ -588,3 +699,9 @@ def test_results_whose_end_lies_before_their_start_span_nothing(ends: list[tuple
         health = observed(result(index * 0.1, outcome, took=min(took, 0)), onto=health)
     assert not blocked(health, 4) & {Block.AUTH, Block.QUOTA}
     assert demoting_limit(health, POLICY) == ()
+
+
+def test_a_clock_set_back_between_results_makes_their_span_nothing_and_no_less() -> None:
+    eager = replace(POLICY, fall_span=seconds(0))
+    back = [result(index, FAIL, took=10 - 5 * index) for index in range(3)]
+    assert observed(*back, policy=eager).state is DOWN
