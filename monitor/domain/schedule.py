@@ -112,11 +112,10 @@ def is_contested(health: Health, now: datetime, policy: Policy) -> bool:
 
 def _unproven(health: Health, policy: Policy, chosen_at: datetime | None) -> bool:
     """Whether an operator chose one that is believed unfit, and nothing since has shown that it is."""
-    last = health.last
-    if chosen_at is None or last is None or last.passed:
+    if chosen_at is None:
         return False
     if health.state is HealthState.DOWN:
-        older = not health.fell_on or health.fell_on[0].started_at <= chosen_at
+        older = health.fell_on[0].started_at <= chosen_at
         return older and not fall(health.window, policy, chosen_at)
     blocking = [outcome for outcome in PROBED_BLOCKS if blocking_run(health, outcome, policy)]
     return bool(blocking) and not any(blocking_run(health, one, policy, chosen_at) for one in blocking)

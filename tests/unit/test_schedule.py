@@ -2,7 +2,7 @@ from dataclasses import replace
 
 import pytest
 
-from monitor.domain.health import Health
+from monitor.domain.health import Health, expire
 from monitor.domain.outcome import Outcome
 from monitor.domain.schedule import Role, deep_interval, is_contested, light_interval, plan
 from monitor.domain.target import Network, ProbeSettings, Target
@@ -76,6 +76,25 @@ def test_a_result_without_a_vote_does_not_end_the_hurry(silent: Outcome) -> None
     assert interval(observed((200, OK), (210, silent), onto=DEAD)) == 10
 
 
+def test_a_limit_that_holds_does_not_hide_the_streak_behind_one_that_is_busy() -> None:
+    assert interval(observed((0, OK), (30, FAIL), (40, LIMITED), (50, BUSY)), second=51) == 10
+
+
+def test_a_failure_after_a_429_is_looked_at_like_any_other() -> None:
+    assert interval(observed((0, OK), (30, LIMITED), (40, FAIL)), second=41) == 10
+
+
+def test_loading_that_turns_busy_is_not_probed_as_rarely_as_a_block() -> None:
+    assert interval(observed((0, OK), (30, LOADING), (40, BUSY)), second=41) == 30
+
+
+def test_a_429_that_went_stale_is_no_reason_to_ask_more_or_less_often() -> None:
+    stale = expire(observed((0, OK), (30, LIMITED), interval=30), at(1000))
+    assert interval(stale, second=1000) == 30
+    own = target(probe=ProbeSettings(interval=seconds(20)))
+    assert interval(stale, of=own, second=1000) == 20
+
+
 def test_nothing_in_hurry_without_a_streak() -> None:
     assert not is_contested(NOTHING, at(0), POLICY)
     for health in (
@@ -84,6 +103,7 @@ def test_nothing_in_hurry_without_a_streak() -> None:
         observed((0, OK), (30, FAIL), (40, OK)),
         DEAD,
         REFUSED,
+        observed((200, OK), (210, LIMITED), onto=DEAD),
     ):
         assert not is_contested(health, at(200), POLICY)
 
@@ -101,6 +121,7 @@ def test_one_that_is_blocked_is_probed_every_five_minutes(outcome: Outcome) -> N
     assert interval(observed((70, BUSY), onto=blocked)) == 300
     assert interval(observed((70, FAIL), (90, outcome), onto=blocked)) == 300
     assert interval(observed(*every(10, [FAIL] * 4, 70), onto=blocked)) == 300
+    assert interval(blocked, Role.STANDBY, of=target(probe=ProbeSettings(slow_start=True))) == 3600
 
 
 def test_blocked_and_now_failing_is_a_new_streak() -> None:
@@ -115,6 +136,43 @@ def test_one_believed_unfit_that_an_operator_chose_is_looked_at_again_soon(healt
     assert chosen == POLICY.recheck_interval
     before = deep_interval(target(), Role.SERVING, health, now, POLICY, at(-60))
     assert before > POLICY.recheck_interval
+
+
+def chosen(health: Health, second: float, role: Role = Role.SERVING) -> float:
+    """The interval some time later, when an operator chose who serves at that second."""
+    return deep_interval(target(), role, health, at(500), POLICY, at(second)).total_seconds()
+
+
+def test_only_the_one_that_serves_is_looked_at_again_for_the_operators_sake() -> None:
+    assert chosen(DEAD, 100, Role.STANDBY) == 60
+    assert chosen(REFUSED, 100, Role.RETURNING) == 300
+
+
+def test_evidence_that_did_not_begin_after_the_choice_has_to_be_seen_again() -> None:
+    for second in (30, 45, 100):
+        assert chosen(DEAD, second) == 10
+    assert chosen(DEAD, 29) == 60
+    for second in (30, 45, 100):
+        assert chosen(REFUSED, second) == 10
+    assert chosen(REFUSED, 29) == 300
+
+
+def test_a_whole_fall_or_block_since_the_choice_ends_the_hurry() -> None:
+    assert chosen(observed(*every(20, [FAIL] * 2, 120), onto=DEAD), 100) == 10
+    assert chosen(observed(*every(20, [FAIL] * 3, 120), onto=DEAD), 100) == 60
+    assert chosen(observed((120, AUTH), (140, AUTH), onto=REFUSED), 100) == 300
+    quota = Outcome.QUOTA_EXHAUSTED
+    assert chosen(observed((120, quota), (140, quota), onto=REFUSED), 100) == 300
+
+
+def test_one_that_fell_since_the_choice_is_no_riddle_for_having_passed_once_in_between() -> None:
+    assert chosen(observed((120, OK), (130, FAIL), onto=DEAD), -60) == 60
+
+
+def test_nothing_has_to_be_seen_again_of_one_that_is_not_believed_unfit() -> None:
+    assert chosen(FINE, 100) == 30
+    assert chosen(NOTHING, 100) == 30
+    assert chosen(observed((0, OK), (30, BUSY)), 100) == 30
 
 
 def test_a_429_is_asked_at_most_every_minute() -> None:
