@@ -39,12 +39,11 @@ def read_edit(seen: Pointers | None, row: Pointers, preference: tuple[ProviderRe
         return None
     if seen is None or seen.active != row.active:
         return Edit(preference=ordered((row.active, row.fallback, *preference)), chosen=True)
-    first, second, rest = preference[:1] or (row.active,), preference[1:2], preference[2:]
+    first, rest = preference[:1] or (row.active,), preference[2:]
     if row.fallback in first:
         # After a failover the preferred one is a fallback like any other: no reason to drop the second.
         return Edit(preference=ordered(preference or (row.active,)), chosen=False)
-    kept = tuple(ref for ref in rest if ref not in second)
-    return Edit(preference=ordered((*first, row.fallback, *kept)), chosen=False)
+    return Edit(preference=ordered((*first, row.fallback, *rest)), chosen=False)
 
 
 def ordered(refs: Iterable[ProviderRef | None]) -> tuple[ProviderRef, ...]:

@@ -66,6 +66,12 @@ def test_a_fallback_for_a_purpose_without_candidates_follows_the_one_that_serves
     assert edit.preference == (A, B)
 
 
+def test_one_that_is_its_own_fallback_stays_the_only_candidate() -> None:
+    edit = read_edit(pointers(A), pointers(A, A), ())
+    assert edit is not None
+    assert (edit.preference, edit.chosen) == ((A,), False)
+
+
 def test_ordered_keeps_the_first_of_each_and_none_that_is_absent() -> None:
     assert ordered((A, None, B, A, None, C, B)) == (A, B, C)
     assert ordered(()) == ()
