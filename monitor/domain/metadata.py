@@ -59,10 +59,9 @@ def read_metadata(raw: object) -> Metadata:
         return Metadata()
     if not isinstance(raw, Mapping):
         raise RowProblem(f"metadata is {_kind(raw)}: it has to be a JSON object")
-    models = raw.get("models")
     return Metadata(
         model=_text(raw, "model"),
-        models={} if models is None else _models(models),
+        models=_models(raw.get("models")),
         base_url=_text(raw, "base_url"),
         litellm_provider=_text(raw, "litellm_provider"),
         key_check_path=_path(raw, "key_check_path"),
@@ -160,6 +159,5 @@ def _kind(value: object) -> str:
         int: "a number",
         float: "a number",
     }
-    return names.get(type(value), "null" if value is None else type(value).__name__) + (
-        " that is empty" if value in ("", [], {}) else ""
-    )
+    empty = " that is empty" if value in ("", [], {}) else ""
+    return names.get(type(value), type(value).__name__) + empty

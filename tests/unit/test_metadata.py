@@ -123,6 +123,47 @@ def test_a_number_out_of_its_bounds_is_named_with_them(key: str, value: object) 
     assert "number from " in message
 
 
+@pytest.mark.parametrize(
+    ("key", "least", "most", "step"),
+    [
+        ("interval_seconds", 1, 86_400, 0.01),
+        ("light_interval_seconds", 1, 86_400, 0.01),
+        ("timeout_seconds", 0.1, 600, 0.01),
+        ("max_tokens", 1, 4096, 1),
+        ("daily_cost_usd", 0, 10_000, 0.01),
+    ],
+)
+def test_a_number_may_be_its_bound_and_nothing_beyond(
+    key: str, least: float, most: float, step: float
+) -> None:
+    for good in (least, most):
+        assert read_metadata({"probe": {key: good}}) != Metadata()
+    for bad in (least - step, most + step):
+        assert f"from {least:g} to {most:g}" in problem({"probe": {key: bad}})
+
+
+def test_what_surrounds_a_text_is_taken_off_its_line_end_too() -> None:
+    assert read_metadata({"model": "\tm\n"}).model == "m"
+
+
+@pytest.mark.parametrize(
+    ("value", "kind"),
+    [
+        ({"a": 1}, "an object"),
+        ({}, "an object that is empty"),
+        (["a"], "a list"),
+        ([], "a list that is empty"),
+        ("", "a text that is empty"),
+        (" ", "a text"),
+        (True, "a boolean"),
+        (7, "a number"),
+        (1.5, "a number"),
+    ],
+)
+def test_a_field_of_the_wrong_form_is_told_what_it_is(value: object, kind: str) -> None:
+    assert f"metadata.model is {kind}: " in problem({"model": value})
+
+
 def test_whole_tokens_may_be_written_with_a_point() -> None:
     assert read_metadata({"probe": {"max_tokens": 8.0}}).probe.max_tokens == 8
 
