@@ -131,6 +131,197 @@ def test_a_refusal_becomes_its_outcome(evidence: Evidence, outcome: Outcome) -> 
     assert classify(evidence) is outcome, explain(evidence).why
 
 
+@pytest.mark.parametrize(
+    "code",
+    [
+        "insufficient_quota",
+        "billing_hard_limit_reached",
+        "billing_not_active",
+        "billing_error",
+        "insufficient_balance",
+        "insufficient_credits",
+        "payment_required",
+        "credit_balance_too_low",
+        "quota_exceeded",
+        "exceeded_current_quota_error",
+    ],
+)
+def test_a_code_of_an_empty_account_tells_quota_whatever_the_text(code: str) -> None:
+    for status in (429, 400, 403):
+        assert classify(refusal(status, "too many requests per minute", code)) is Outcome.QUOTA_EXHAUSTED
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "you have reached your quota",
+        "add credit to go on",
+        "check your billing details",
+        "a payment is due",
+        "the prepaid amount is used up",
+        "insufficient funds",
+        "insufficient balance",
+        "spend limit reached",
+        "spending limit reached",
+        "spend cap reached",
+        "spending cap reached",
+        "key limit exceeded",
+    ],
+)
+def test_words_of_an_empty_account_tell_quota(text: str) -> None:
+    for status in (429, 400, 403):
+        assert classify(refusal(status, text)) is Outcome.QUOTA_EXHAUSTED
+    assert classify(refusal(500, text)) is Outcome.SERVER_ERROR
+
+
+@pytest.mark.parametrize(
+    "code", ["rate_limit_exceeded", "rate_limit_error", "rate_limited", "too_many_requests", "1300"]
+)
+def test_a_code_of_a_rate_outweighs_words_of_money(code: str) -> None:
+    assert classify(refusal(429, "see your billing page", code)) is Outcome.RATE_LIMITED
+    assert classify(refusal(400, "see your billing page", code)) is Outcome.QUOTA_EXHAUSTED
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "quota of 10 per minute",
+        "quota of requests_per_min",
+        "generatecontentperminuteperproject quota",
+        "quota of 5 requests per second",
+        "quota: 60 rpm",
+        "quota: 60000 tpm",
+        "rate limit of your quota",
+    ],
+)
+def test_a_quota_by_the_minute_or_second_is_a_rate(text: str) -> None:
+    assert classify(refusal(429, text)) is Outcome.RATE_LIMITED
+    assert classify(refusal(403, text)) is Outcome.QUOTA_EXHAUSTED
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "invalid_api_key",
+        "authentication_error",
+        "api_key_invalid",
+        "unauthenticated",
+        "unauthorized",
+        "invalid_authentication",
+        "permission_error",
+        "permission_denied",
+        "account_deactivated",
+        "missing_api_key",
+    ],
+)
+def test_a_code_of_a_refused_key_makes_a_403_its_fault(code: str) -> None:
+    assert classify(refusal(403, "no", code)) is Outcome.AUTH_FAILED
+    assert classify(refusal(403, "no", code, json=False)) is Outcome.BAD_RESPONSE
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "this api key is disabled",
+        "this api_key is disabled",
+        "bad credentials",
+        "you are unauthorized",
+        "you are unauthorised",
+        "could not authenticate",
+        "the token was revoked",
+        "no permission",
+        "not authorized to do this",
+        "not authorised to do this",
+        "authorization failed",
+        "authorisation failed",
+    ],
+)
+def test_words_of_a_refused_key_make_a_403_its_fault(text: str) -> None:
+    assert classify(refusal(403, text)) is Outcome.AUTH_FAILED
+    assert classify(refusal(405, text)) is Outcome.BAD_RESPONSE
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        *(f"{word} api key" for word in ("invalid", "incorrect", "wrong", "expired", "missing", "no")),
+        *(f"api key {word}" for word in ("is not valid", "invalid", "is expired", "not found")),
+    ],
+)
+def test_a_400_that_calls_the_key_bad_is_the_keys_fault(text: str) -> None:
+    assert classify(refusal(400, text)) is Outcome.AUTH_FAILED
+
+
+def test_a_400_with_the_code_of_a_bad_key_needs_no_words() -> None:
+    assert classify(refusal(400, "", "api_key_invalid")) is Outcome.AUTH_FAILED
+
+
+@pytest.mark.parametrize(
+    "code", ["model_not_found", "model_not_available", "invalid_model", "unknown_model", "1500"]
+)
+def test_a_code_of_an_unknown_model_needs_no_words(code: str) -> None:
+    for status in (400, 404):
+        assert classify(refusal(status, "", code)) is Outcome.MODEL_MISSING
+    assert classify(refusal(405, "", code)) is Outcome.BAD_RESPONSE
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        *(
+            f"the model x {words}"
+            for words in (
+                *("is not found", "was not_found", "does not exist", "is unknown", "is not valid"),
+                *("is not a valid one", "is not supported", "is not available", "is unavailable"),
+                *("is not deployed", "gives you no access", "is one you do not have access to"),
+                *("- there is no such thing", "is no longer served", "was decommissioned", "is deprecated"),
+                "was retired",
+            )
+        ),
+        *(
+            f"{words} model x"
+            for words in (
+                *("unknown", "invalid", "no such", "unsupported", "unable to access", "could not find"),
+                "cannot find",
+            )
+        ),
+        "no endpoints found for x",
+        "error model_not_found",
+        "model: x",
+    ],
+)
+def test_words_of_an_unknown_model_tell_it(text: str) -> None:
+    assert classify(refusal(404, text)) is Outcome.MODEL_MISSING
+    assert classify(refusal(500, text)) is Outcome.SERVER_ERROR
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "loading model",
+        "loading the model",
+        "model is loading",
+        "model x/y is loading",
+        "model is currently loading",
+        "model x is still loading",
+        "weights are still loading",
+        "starting up",
+        "warming up",
+        "not ready yet",
+        "initializing",
+        "initialising",
+    ],
+)
+def test_words_of_a_server_that_loads_excuse_a_503_and_nothing_else(text: str) -> None:
+    assert classify(refusal(503, text, json=False)) is Outcome.STARTING
+    assert classify(refusal(500, text, json=False)) is Outcome.SERVER_ERROR
+
+
+@pytest.mark.parametrize("text", ["error loading model", "failed loading the model"])
+def test_a_server_that_failed_to_load_is_not_loading(text: str) -> None:
+    assert classify(refusal(503, text)) is Outcome.SERVER_ERROR
+
+
 def test_a_good_status_passes_exactly_when_the_answer_is_whole() -> None:
     for usable, streamed, error, finish, hidden in itertools.product(
         (False, True), (False, True), (False, True), (None, "stop", "length"), (False, True)
