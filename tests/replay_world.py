@@ -365,7 +365,8 @@ class World:
         self.attend()
 
     def kill(self) -> None:
-        """End at once, and start again: what was not stored is lost."""
+        """End at once, and start again soon: what was not stored is lost."""
+        self.now += timedelta(milliseconds=10)
         self.start()
 
     def probe(

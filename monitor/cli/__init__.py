@@ -11,10 +11,13 @@ import typer
 
 from monitor import __version__
 from monitor.cli.config import config
+from monitor.cli.explain import explain as explain_purpose
 from monitor.cli.generate_key import generate_key
+from monitor.cli.history import history
 from monitor.cli.migrate import migrate
 from monitor.cli.probe import probe
 from monitor.cli.refusal import explain
+from monitor.cli.replay import replay
 from monitor.cli.run import run
 from monitor.cli.status import status
 from monitor.cli.verify import verify
@@ -34,6 +37,9 @@ app.command()(run)
 app.command()(status)
 app.command()(verify)
 app.command()(probe)
+app.command()(history)
+app.command("explain")(explain_purpose)
+app.command()(replay)
 app.command()(migrate)
 app.command("generate-key")(generate_key)
 app.command()(config)

@@ -137,7 +137,7 @@ def told(standing: Standing, health: Health | None) -> Standing:
 
 
 def standings_of(situation: Situation) -> tuple[Standing, ...]:
-    """The candidates of a situation as no result shows them."""
+    """The candidates of a situation as no result shows them, in no order of preference."""
     return tuple(
         Standing(
             ref=one.ref,
@@ -145,7 +145,7 @@ def standings_of(situation: Situation) -> tuple[Standing, ...]:
             maintenance=one.maintenance,
             same_space=one.same_space,
         )
-        for one in situation.candidates.values()
+        for _, one in sorted(situation.candidates.items())
     )
 
 

@@ -42,6 +42,7 @@ class Replayed:
 
     Attributes:
         course: the purpose at the end, and its timeline.
+        follows: whether the record was followed.
         differences: from the record; empty unless it is followed.
         reproduced: the recorded moves that were decided again alike; empty unless the record is followed.
         decision: the last one, or None.
@@ -49,6 +50,7 @@ class Replayed:
     """
 
     course: Course
+    follows: bool
     differences: tuple[Difference, ...]
     reproduced: tuple[Turn, ...]
     decision: Decision | None
@@ -77,9 +79,10 @@ def replay(
         return None
     course = Course(purpose, policy, entries[0].at, until)
     run = _Replay(policy, course, entries, moves)
-    run.through(moments(entries, results, [move.at for move in moves or ()]), until)
+    run.through(moments(entries, results, run.decided), until)
     return Replayed(
         course=course,
+        follows=moves is not None,
         differences=tuple(run.differences),
         reproduced=tuple(run.reproduced),
         decision=run.decision,
@@ -105,6 +108,8 @@ class _Replay:
             for reign, entry in zip(reigns(entries), entries, strict=True)
             if entry.kind is not EntryKind.AWAY
         }
+        # Time alone may have made a decision, seen when something else was looked at.
+        self.decided = {*self._moves, *self._strandings, *(at for at in self._settled if at is not None)}
         self._reign = 0
         self._known_until = entries[0].at
         self._deadline: datetime | None = None
@@ -137,7 +142,7 @@ class _Replay:
 
     def _take(self, moment: Moment) -> None:
         at = moment.at
-        looks = self._follow and (at in self._moves or at in self._strandings)
+        looks = self._follow and at in self.decided
         for result in moment.results:
             looks = self._course.observe(result) or looks
         for entry in moment.entries:

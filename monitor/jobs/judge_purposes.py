@@ -17,13 +17,11 @@ from monitor.domain.situation import Action, Decision, Situation, Switch
 from monitor.domain.target import TargetId
 from monitor.jobs.beliefs import Beliefs
 from monitor.jobs.journal import Journal
-from monitor.jobs.pending import Pending
+from monitor.jobs.pending import Batch, Pending
 from monitor.metrics import Metrics
 from monitor.storage.errors import STORE_ERRORS
-from monitor.storage.journal import add_entries
 from monitor.storage.leader import LeaderSession
-from monitor.storage.purposes import mark_stranded
-from monitor.storage.switch import Move, SwitchAborted, commit_move
+from monitor.storage.switch import Move, SwitchAborted, commit_move, commit_stranding
 
 log = structlog.get_logger()
 
@@ -290,9 +288,7 @@ class JudgePurposes:
                 self._pending.give_back(batch)
                 self._journal.give_back(journal)
                 raise
-            self._pending.stored(batch)
-            for (ref, fingerprint), vector in batch.vectors.items():
-                self._pending.add_vector(ref, fingerprint, vector)
+            self._stored(batch)
             left = state.seen.active
             self._beliefs.moved(
                 purpose,
@@ -307,6 +303,11 @@ class JudgePurposes:
                 Switch(at=now, left=left, onto=to),
             )
         self._moved(purpose, decision, left, to, generation)
+
+    def _stored(self, batch: Batch) -> None:
+        self._pending.stored(batch)
+        for (ref, fingerprint), vector in batch.vectors.items():
+            self._pending.add_vector(ref, fingerprint, vector)
 
     def _check_still(self, purpose: Purpose, act: _Act) -> None:
         if self._acts.get(purpose) is not act:
@@ -339,14 +340,17 @@ class JudgePurposes:
         entry = stranding(decision, act.at, since)
         async with session.use() as connection:
             self._check_still(purpose, act)
-            journal = self._journal.take()
+            batch, journal = self._pending.take(), self._journal.take()
+            entries = [*journal, (purpose, entry)]
             try:
-                async with connection.transaction():
-                    await mark_stranded(connection, purpose, since)
-                    await add_entries(connection, [*journal, (purpose, entry)], self._instance)
+                await commit_stranding(
+                    connection, purpose, since, batch.results, batch.healths, entries, self._instance
+                )
             except BaseException:
+                self._pending.give_back(batch)
                 self._journal.give_back(journal)
                 raise
+            self._stored(batch)
             self._beliefs.strand(purpose, since)
         event = "purpose_stranded" if since else "purpose_relieved"
         log.warning(event, purpose=str(purpose), reason=decision.reason)

@@ -22,7 +22,7 @@ from monitor.domain.situation import Decision, Rule
 from monitor.storage.audit import record_audit
 from monitor.storage.healths import StoredHealth, read_health, save_healths
 from monitor.storage.journal import add_entries
-from monitor.storage.purposes import ACTIVE_CHANNEL, columns, lock_active
+from monitor.storage.purposes import ACTIVE_CHANNEL, columns, lock_active, mark_stranded
 from monitor.storage.queries import QUERIES
 from monitor.storage.results import fetch_results, insert_results
 
@@ -114,6 +114,33 @@ async def commit_move(
             raise SwitchAborted("another daemon has moved the purpose")
         await _record(connection, move, to, generation)
     return generation
+
+
+async def commit_stranding(
+    connection: Any,
+    purpose: Purpose,
+    since: datetime | None,
+    results: Sequence[ProbeResult],
+    healths: Sequence[StoredHealth],
+    journal: Sequence[tuple[Purpose, Entry]],
+    instance: str,
+) -> None:
+    """Record that nobody serves, or that somebody does again, with all that speaks for it.
+
+    Args:
+        connection: the leader's.
+        purpose: whose.
+        since: since when nobody serves; None withdraws it.
+        results: those not stored yet.
+        healths: beliefs not stored yet.
+        journal: entries not written yet, the one of this decision last.
+        instance: this daemon.
+    """
+    async with connection.transaction():
+        await mark_stranded(connection, purpose, since)
+        await insert_results(connection, results)
+        await save_healths(connection, healths)
+        await add_entries(connection, journal, instance)
 
 
 async def _record(connection: Any, move: Move, to: ProviderRef, generation: int) -> None:

@@ -60,3 +60,11 @@ WHERE purpose = $1 AND decided_at <= $3
         (SELECT max(decided_at) FROM monitor.transitions WHERE purpose = $1 AND decided_at < $2), $2
     )
 ORDER BY decided_at, id;
+
+-- name: provider_names
+-- The operator's name of every provider.
+SELECT 'ai_server' AS provider_type, id AS provider_id, coalesce(name, '') AS name
+FROM ai_servers
+UNION ALL
+SELECT 'api_key', id, concat(provider, '/', key_name)
+FROM llm_api_keys;

@@ -1,0 +1,137 @@
+"""What happened to a purpose, told line by line: who served, why it moved, and what operators did."""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from monitor.domain.journal import Entry, EntryKind, Facts
+from monitor.domain.provider import ProviderRef
+from monitor.domain.timeline import Turn
+
+ADOPTED, OPERATOR = "adopted", "operator"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Line:
+    """One thing that happened.
+
+    Attributes:
+        at: when.
+        until: the end of what lasts; None when it has none yet, or lasts no time.
+        what: one word for programs: `adopted`, `operator`, a rule, `stranded`, `order`, `paused`, `resumed`,
+            `pinned`, `unpinned`, `gone`, `back`, `deleted`.
+        text: in plain words.
+        served: from here on who serves, when it changed.
+        results: what it rests on, oldest first, each in a few words.
+        result_ids: their ids.
+    """
+
+    at: datetime
+    until: datetime | None = None
+    what: str
+    text: str
+    served: ProviderRef | None = None
+    results: tuple[str, ...] = ()
+    result_ids: tuple[str, ...] = ()
+
+
+def tell_history(
+    moves: Sequence[tuple[Turn, Sequence[Mapping[str, Any]]]],
+    entries: Sequence[Entry],
+    name: Callable[[ProviderRef | None], str],
+) -> list[Line]:
+    """Everything in the order of time.
+
+    Args:
+        moves: each with copies of the results it rests on, oldest first.
+        entries: of the journal, in their order; the first that tells facts says only how things stood.
+        name: how a provider is called.
+    """
+    lines = [_moved(turn, evidence, name) for turn, evidence in moves]
+    lines += _strandings(entries, moves)
+    lines += _changes(entries, name)
+    return sorted(lines, key=lambda line: line.at)
+
+
+def _moved(
+    turn: Turn, evidence: Sequence[Mapping[str, Any]], name: Callable[[ProviderRef | None], str]
+) -> Line:
+    if turn.rule in (ADOPTED, OPERATOR):
+        text = f"an operator chose {name(turn.onto)}" + (f" over {name(turn.left)}" if turn.left else "")
+    else:
+        text = f"{turn.rule}: from {name(turn.left)} to {name(turn.onto)}: {turn.reason}"
+    return Line(
+        at=turn.at,
+        what=turn.rule,
+        text=text,
+        served=turn.onto,
+        results=tuple(_short(one, name) for one in evidence),
+        result_ids=tuple(str(one["id"]) for one in evidence),
+    )
+
+
+def _short(result: Mapping[str, Any], name: Callable[[ProviderRef | None], str]) -> str:
+    ref = ProviderRef.parse(f"{result['provider_type']}:{result['provider_id']}")
+    began = datetime.fromisoformat(result["started_at"])
+    detail = f" ({result['detail']})" if result.get("detail") else ""
+    return f"{began:%H:%M:%S} {name(ref)} {result['outcome']}{detail}"
+
+
+def _strandings(entries: Sequence[Entry], moves: Iterable[tuple[Turn, object]]) -> list[Line]:
+    ends = sorted(
+        [turn.at for turn, _ in moves] + [one.at for one in entries if one.kind is EntryKind.RELIEVED]
+    )
+    return [
+        Line(
+            at=entry.at,
+            until=next((end for end in ends if end > entry.at), None),
+            what="stranded",
+            text=f"nobody is fit to serve: {entry.reason}",
+            result_ids=tuple(entry.evidence),
+        )
+        for entry in entries
+        if entry.kind is EntryKind.STRANDED
+    ]
+
+
+def _changes(entries: Sequence[Entry], name: Callable[[ProviderRef | None], str]) -> list[Line]:
+    lines: list[Line] = []
+    before: Facts | None = None
+    for entry in entries:
+        facts = entry.facts
+        if facts is None:
+            continue
+        if before is not None:
+            lines += [
+                Line(at=entry.at, what=what, text=text) for what, text in _differences(before, facts, name)
+            ]
+        before = facts
+    return lines
+
+
+def _differences(
+    before: Facts, after: Facts, name: Callable[[ProviderRef | None], str]
+) -> Iterable[tuple[str, str]]:
+    if after.active is None:
+        if before.active is not None:
+            yield "deleted", "the purpose's row was deleted"
+        return
+    if before.active is not None and before.preference != after.preference:
+        yield "order", f"the operator's order is now {', '.join(map(name, after.preference))}"
+    if before.paused != after.paused:
+        yield ("paused", "an operator paused it") if after.paused else ("resumed", "an operator resumed it")
+    if (before.pinned, before.pinned_until) != (after.pinned, after.pinned_until):
+        if after.pinned is None:
+            yield "unpinned", "the pin was taken off"
+        else:
+            until = f" until {after.pinned_until:%Y-%m-%d %H:%M:%S}" if after.pinned_until else ""
+            yield "pinned", f"an operator pinned {name(after.pinned)}{until}"
+    gone = {one.ref: one.gone_since is not None for one in before.standings}
+    for one in after.standings:
+        if one.ref in gone and gone[one.ref] != (one.gone_since is not None):
+            yield (
+                ("gone", f"{name(one.ref)} was deleted or disabled")
+                if one.gone_since is not None
+                else ("back", f"{name(one.ref)} is there again")
+            )
