@@ -109,9 +109,7 @@ class Lead:
         Raises:
             STORE_ERRORS: the database did not answer.
         """
-        if self._spooling is None:
-            await self._take_up_spool(session)
-            self._spooling = asyncio.create_task(self._spools.run(), name="spool results")
+        await self._take_up_spool(session)
         now = self._now()
         async with session.use() as connection:
             await forget_silent_daemons(connection, SILENT_FORGOTTEN)
@@ -213,12 +211,15 @@ class Lead:
         self.beliefs.targets.clear()
 
     async def _take_up_spool(self, session: LeaderSession) -> None:
-        # Before anything is loaded: what those probes cost counts for today. Healths know better already.
         async with session.use() as connection:
             store = await read_store_id(connection)
         await self._spool.open(store)
         self._pending.show()
-        await drain_all(session, self._spool, self._metrics, BEGIN_SPOOL_SECONDS)
+        if self._sync is None:
+            # Before anything is loaded: what those probes cost counts for today. Healths know better already.
+            await drain_all(session, self._spool, self._metrics, BEGIN_SPOOL_SECONDS)
+        if self._spooling is None:
+            self._spooling = asyncio.create_task(self._spools.run(), name="spool results")
 
     def _store_fails(self) -> None:
         self.judge.hold()

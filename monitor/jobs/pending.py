@@ -89,6 +89,7 @@ class Pending:
         self._copies: set[ResultId] = set()
         self._dirty: set[TargetId] = set()
         self._vectors: dict[tuple[ProviderRef, str], tuple[float, ...]] = {}
+        self._unstored_since: float | None = None
         self.watch = watch
         self.arrived = asyncio.Event()
 
@@ -117,7 +118,10 @@ class Pending:
 
     def add(self, result: ProbeResult) -> None:
         """Keep one more result."""
-        self._queue.append(Waiting(result, time.monotonic()))
+        now = time.monotonic()
+        self._queue.append(Waiting(result, now))
+        if self._unstored_since is None:
+            self._unstored_since = now
         self._bound()
         self.arrived.set()
 
@@ -151,6 +155,11 @@ class Pending:
         """A batch has been committed; what was copied meanwhile has to be removed from the disk."""
         self._copies.update(one.result.id for one in batch.waiting if one.place is not Place.NOWHERE)
         self._in_flight = []
+        self.progressed()
+
+    def progressed(self) -> None:
+        """The database has taken something."""
+        self._unstored_since = time.monotonic() if self._queue else None
         self.watch.worked()
         self.show()
 
@@ -187,9 +196,9 @@ class Pending:
         copies, self._copies = list(self._copies), set()
         return copies
 
-    def in_flight_seconds(self) -> float:
-        """For how long the oldest result under way to the database has waited; 0 without one."""
-        return time.monotonic() - self._in_flight[0].since if self._in_flight else 0.0
+    def unstored_seconds(self) -> float:
+        """For how long the database has taken nothing although there was something; 0 when it has."""
+        return 0.0 if self._unstored_since is None else time.monotonic() - self._unstored_since
 
     def show(self) -> None:
         """Export how many wait."""

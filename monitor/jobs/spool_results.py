@@ -34,7 +34,7 @@ class SpoolResults:
         """Keep what grows old, with or without a session, until cancelled."""
         while True:
             await asyncio.sleep(LOOK_SECONDS)
-            if self._pending.in_flight_seconds() > STALLED_SECONDS:
+            if self._pending.unstored_seconds() > STALLED_SECONDS:
                 self._pending.watch.stalled()
             await self.keep(OLD_SECONDS)
 
@@ -63,11 +63,10 @@ class SpoolResults:
                 most, outage = max(most // 4, LEAST_BATCH), True
                 await asyncio.sleep(AFTER_FAILURE_SECONDS)
                 continue
-            self._pending.show()
             stored += count
             most = min(most * 2, BATCH)
             if count:
-                self._pending.watch.worked()
+                self._pending.progressed()
                 continue
             if stored:
                 # A busy moment is no news; what an outage left is.

@@ -61,6 +61,7 @@ class Spool:
         self._stored: set[ResultId] = set()
         self._trouble: str | None = None
         self._quietly = False
+        self._was_in_use = False
         self._tried_at: float | None = None
         self.works = False
 
@@ -82,6 +83,8 @@ class Spool:
         if self._file is not None and self._file.store != store:
             await self.close()
         self._quietly = quietly
+        if self._is_open:
+            return self.works
         if self._file is None:
             self._file = SpoolFile(self._folder, store, *self._most)
             self._thread = ThreadPoolExecutor(1, thread_name_prefix="spool")
@@ -142,7 +145,7 @@ class Spool:
         if writes:
             if self._trouble is not None:
                 log.info("spool_works_again", waiting=file.rows)
-            self.works, self._trouble = True, None
+            self.works, self._trouble, self._was_in_use = True, None, False
         return done
 
     def _work(self, file: SpoolFile, work: Callable[[SpoolFile], T]) -> T:
@@ -174,6 +177,10 @@ class Spool:
 
     def _say(self, error: Exception) -> None:
         if isinstance(error, SpoolInUse):
+            if not self._was_in_use:
+                # A daemon that stands by looks for remains of its own, and is gone in a moment.
+                self._was_in_use = True
+                return
             trouble, mend = "another process uses it", "give each daemon a folder of its own"
         else:
             trouble = getattr(error, "strerror", None) or str(error)

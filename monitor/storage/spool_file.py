@@ -128,15 +128,21 @@ class SpoolFile:
         """Keep results, each once; all or none of them.
 
         Returns:
-            How many of the oldest had to go to keep within the bounds.
+            How many are dropped: of the oldest, to keep within the bounds, and those that can't be written.
         """
+        refused = 0
         with self._transaction() as (database, sizes):
             for result in results:
-                body = _write(result)
+                try:
+                    body = _write(result)
+                except (ValueError, TypeError):
+                    # No JSON: it would be none for the database either, and must not hold up the others.
+                    refused += 1
+                    continue
                 row = (result.id, self.store, body)
                 if database.execute(QUERIES["spool_add"], row).rowcount == 1:
                     sizes.count(self.store, len(body), 1)
-            return self._trim(database, sizes)
+            return self._trim(database, sizes) + refused
 
     def oldest(self, limit: int, without: frozenset[ResultId] = frozenset()) -> Found:
         """The oldest results of this database.
@@ -239,4 +245,4 @@ def _take_lock(path: Path) -> int:
 def _write(result: ProbeResult) -> str:
     # What the database does not keep either stays out; ASCII, so that any text passes.
     slim = replace(result, readings=replace(result.readings, models=None, embedding=None))
-    return json.dumps(_RESULT.dump_python(slim, mode="json"))
+    return json.dumps(_RESULT.dump_python(slim, mode="json", warnings=False))

@@ -132,7 +132,7 @@ async def test_a_read_only_database_gets_everything_once_when_it_is_writable(wor
     assert world.pending.behind, "the past is not stored yet"
     await drain_all(world.session, world.spool, world.metrics, 5)
     assert await world.stored() == list(range(31))
-    world.pending.show()
+    world.pending.progressed()
     assert (world.metric("results_pending"), world.metric("store_up"), world.pending.behind) == (0, 1, False)
     assert world.metric("results_dropped_total") == 0
 
@@ -243,6 +243,27 @@ async def test_without_a_disk_memory_holds_the_newest_and_counts_the_rest(world:
     while not world.pending.idle:
         await world.store.flush(world.session)
     assert await world.stored() == list(range(10, 5_010))
+
+
+async def test_a_database_that_takes_nothing_is_not_up_before_it_times_out(world: World) -> None:
+    world.add(result(1))
+    await world.store.flush(world.session)
+    assert (world.pending.unstored_seconds(), world.metric("store_up")) == (0, 1)
+    spooling = asyncio.create_task(world.spools.run())
+    async with world.connection.transaction():
+        await world.connection.execute("LOCK TABLE monitor.results IN ACCESS EXCLUSIVE MODE")
+        world.add(result(2))
+        flush = asyncio.create_task(world.store.flush(world.session))
+        await asyncio.sleep(2.6)
+        assert (world.metric("store_up"), world.metric("results_pending"), world.told) == (0, 1, [])
+        assert world.spool.waiting == 1
+    await flush
+    spooling.cancel()
+    assert (world.metric("store_up"), world.pending.unstored_seconds(), await world.stored()) == (
+        1,
+        0,
+        [1, 2],
+    )
 
 
 async def test_a_long_outage_is_stored_in_batches_and_within_the_bound(world: World, tmp_path: Path) -> None:

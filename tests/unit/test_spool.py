@@ -112,6 +112,13 @@ async def test_results_outlive_their_process_whole_once_and_the_oldest_first(
     assert (folder / NAME).stat().st_mode & 0o077 == 0
 
 
+async def test_a_result_that_cannot_be_written_holds_up_nobody(folder: Path, dropped: Dropped) -> None:
+    spool = await opened(folder, dropped)
+    assert await spool.add([result(1), result(2, detail=object()), result(3)])
+    assert (spool.waiting, dropped.count, await spool.oldest(10)) == (2, 1, results(1, 3))
+    await spool.close()
+
+
 async def test_the_oldest_go_when_there_are_too_many(folder: Path, dropped: Dropped) -> None:
     spool = await opened(folder, dropped, most_rows=5)
     assert await spool.add(results(3, 4, 5, 6))
