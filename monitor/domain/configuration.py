@@ -100,7 +100,7 @@ def network_of(url: str | None) -> Network:
     address = getattr(address, "ipv4_mapped", None) or address
     if address.is_loopback or address.is_unspecified:
         return Network.LOOPBACK
-    return Network.LAN if address.is_private or address.is_link_local else Network.OFF_HOST
+    return Network.LAN if address.is_private else Network.OFF_HOST
 
 
 def read_url(url: str | None, field: str) -> str:
@@ -126,7 +126,7 @@ def read_url(url: str | None, field: str) -> str:
         raise RowProblem(
             f"{field} has to begin with http:// or https:// and name a host, as in http://host:8000"
         )
-    if parts.username is not None or parts.password is not None:
+    if parts.username is not None:
         raise RowProblem(f"{field} carries credentials: put the key into the row's api_key instead")
     if parts.query or parts.fragment:
         raise RowProblem(f"{field} carries a query or a fragment: leave only scheme, host, port and path")
@@ -181,7 +181,7 @@ def _target(
     metadata: Metadata,
 ) -> Target:
     if purpose is not None and purpose not in entry.litellm_providers:
-        serves = ", ".join(entry.litellm_providers) or "nothing"
+        serves = ", ".join(entry.litellm_providers)
         raise RowProblem(
             f"{entry.name} serves no {purpose} (it serves {serves}): take it out of that purpose"
         )
@@ -267,7 +267,7 @@ def _pointers(rows: tuple[ActiveRow, ...], problems: dict[str, str]) -> dict[Pur
 
 def _preferences(rows: ConfigurationRows, problems: dict[str, str]) -> dict[Purpose, tuple[ProviderRef, ...]]:
     found: dict[Purpose, tuple[ProviderRef, ...]] = {}
-    for row in sorted(rows.preferences, key=lambda one: (one.purpose, one.position)):
+    for row in sorted(rows.preferences, key=lambda one: one.position):
         ref = _ref(row.provider_type, row.provider_id)
         if row.purpose not in set(Purpose) or ref is None:
             subject = f"preference:{row.purpose}:{row.position}"

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from monitor.domain.catalog import BusyCounters
+from monitor.domain.catalog import BusyCounters, Catalog
 from monitor.domain.configuration import Configuration, network_of, read_configuration, read_url
 from monitor.domain.metadata import RowProblem
 from monitor.domain.preference import Pointers
@@ -24,6 +24,7 @@ from tests.unit.build import (
     SERVER_ROW,
     active_row,
     api_key,
+    entry,
     rows,
     seconds,
     server,
@@ -108,6 +109,7 @@ def test_a_row_with_a_problem_is_present_all_the_same() -> None:
         ({"models": {"chat": "by-purpose"}, "model": "by-row"}, "path", "by-purpose", True),
         ({"models": {"embeddings": "other"}, "model": "by-row"}, "path", "by-row", True),
         ({"models": {"embeddings": "other"}}, " path ", "path", True),
+        ({}, "path\n", "path", True),
         ({}, "  ", None, False),
         ({}, None, None, False),
         ({"probe": {"model": "tiny"}}, None, None, True),
@@ -126,6 +128,19 @@ def test_a_keys_model_is_the_catalogs_at_last_and_then_not_the_operators() -> No
     assert (target.model, target.model_named) == ("catalog-chat", False)
     own = the_target(replace(KEY_ROW, metadata={"model": "own"}), actives=actives)
     assert (own.model, own.model_named) == ("own", True)
+
+
+def test_a_servers_own_list_is_asked_before_the_catalogs_model() -> None:
+    described = entry("vllm", models={CHAT: "catalog-chat"})
+    catalog = Catalog(entries={(described.type, described.name): described})
+    found = read_configuration(rows(replace(SERVER_ROW, model_path=None)), catalog)
+    (target,) = found.targets.values()
+    assert (target.model, target.model_named) == (None, False)
+
+
+def test_a_key_that_serves_nothing_is_probed_without_a_model() -> None:
+    target = the_target(KEY_ROW)
+    assert (target.id.purpose, target.model, target.model_named) == (None, None, False)
 
 
 def test_a_key_whose_model_nobody_knows_is_a_problem_that_names_the_mend() -> None:
@@ -167,6 +182,7 @@ def test_without_metadata_the_catalog_stands() -> None:
     target = the_target(SERVER_ROW)
     assert set(target.entry.litellm_providers.values()) == {"litellm_vllm"}
     assert (target.entry.key_check_path, target.entry.models_path) == ("/key", "/models")
+    assert target.entry.busy_counters is BusyCounters.VLLM_METRICS
 
 
 def test_a_keys_address_is_the_rows_or_the_catalogs_or_litellms() -> None:
@@ -194,6 +210,8 @@ def test_key_address_and_model_make_the_fingerprint_and_nothing_else_does() -> N
         with_metadata(SERVER_ROW, {"litellm_provider": "own"}),
     )
     assert len({first.fingerprint, *(the_target(row).fingerprint for row in changed)}) == 6
+    other_kind = replace(changed[-1], server_type="ollama")
+    assert the_target(other_kind).fingerprint != the_target(changed[-1]).fingerprint
     same = (
         replace(SERVER_ROW, name="renamed", health_status="down"),
         replace(SERVER_ROW, base_url="http://10.0.0.5:8000"),
@@ -225,13 +243,13 @@ def test_a_purpose_that_a_row_cannot_serve_hides_none_of_its_others() -> None:
     row = replace(SERVER_ROW, server_type="ollama", purposes=frozenset({CHAT, RERANKING}))
     found = read(row)
     assert {str(id_) for id_ in found.targets} == {"ai_server:1/chat"}
-    assert "serves no reranking" in found.problems["ai_server:1"]
+    assert "ollama serves no reranking (it serves chat, embeddings)" in found.problems["ai_server:1"]
 
 
 @pytest.mark.parametrize("kind", [None, "", "vlm", SECRET])
 def test_an_unknown_kind_of_server_names_the_known_ones(kind: str | None) -> None:
     problem = the_problem(replace(SERVER_ROW, server_type=kind))
-    assert "server_type is unknown: write one of ollama, vllm" in problem
+    assert problem.endswith("server_type is unknown: write one of ollama, vllm")
     assert SECRET not in problem
 
 
@@ -284,6 +302,28 @@ def test_pointers_that_name_nothing_are_problems() -> None:
         f"active_providers:{one}" for one in ("chat", "painting", "embeddings", "reranking")
     }
     assert "write chat, embeddings, reranking" in found.problems["active_providers:painting"]
+
+
+def test_half_a_pointer_names_nothing() -> None:
+    """An id without its table, or a table without its id."""
+    whole = active_row("chat", server(1))
+    for half in (replace(whole, provider_id=None), replace(whole, provider_type=None)):
+        found = read(SERVER_ROW, actives=(half,))
+        assert found.pointers == {}
+        assert "chat names no provider" in found.problems["active_providers:chat"]
+
+
+def test_pointers_that_name_two_are_no_problem_and_each_serves_all_that_it_is_named_for() -> None:
+    second = replace(SERVER_ROW, id=2, name="two", purposes=frozenset())
+    actives = (active_row("chat", server(1), server(2)), active_row("embeddings", server(2)))
+    found = read(SERVER_ROW, second, actives=actives)
+    assert found.problems == {}
+    assert found.pointers[CHAT] == Pointers(active=server(1), fallback=server(2))
+    assert {str(id_) for id_ in found.targets} == {
+        "ai_server:1/chat",
+        "ai_server:2/chat",
+        "ai_server:2/embeddings",
+    }
 
 
 def test_one_that_is_its_own_fallback_is_a_problem_and_serves_all_the_same() -> None:
@@ -351,6 +391,7 @@ def test_no_rows_are_no_configuration_and_no_problem() -> None:
         ("http://gpu:8000", Network.LAN),
         ("http://gpu.lan", Network.LAN),
         ("http://gpu.local.", Network.LAN),
+        ("http://gpu.home.arpa", Network.LAN),
         ("http://host.docker.internal", Network.LAN),
         ("http://172.32.0.1", Network.OFF_HOST),
         ("http://8.8.8.8", Network.OFF_HOST),
@@ -370,6 +411,7 @@ def test_how_far_away_an_address_is(url: str | None, network: Network) -> None:
         (" https://host/v1// ", "https://host/v1"),
         ("HTTP://Host", "HTTP://Host"),
         ("http://[::1]:8000/v1", "http://[::1]:8000/v1"),
+        ("http://host:1", "http://host:1"),
     ],
 )
 def test_a_usable_address_loses_its_slash_and_nothing_else(url: str, read_as: str) -> None:
