@@ -73,6 +73,45 @@ def test_a_late_loop_does_not_take_back_an_answer() -> None:
     assert classify(late) is Outcome.OK
 
 
+def test_our_own_exception_is_our_defect_whatever_came_back() -> None:
+    for status in (None, 200, 429, 500):
+        found = classify(Evidence(kind=DEEP, http_status=status, usable=True, own_fault="KeyError"))
+        assert found is Outcome.PROBE_INVALID
+
+
+def test_a_good_status_alone_is_no_answer() -> None:
+    assert classify(Evidence(kind=DEEP, http_status=200)) is Outcome.BAD_RESPONSE
+    assert classify(Evidence(kind=DEEP, http_status=200, finish_reason="length")) is Outcome.BAD_RESPONSE
+    assert classify(Evidence(kind=DEEP, http_status=200, usable=True)) is Outcome.OK
+
+
+def test_a_model_is_the_operators_unless_it_is_told_to_be_ours() -> None:
+    unknown = Evidence(kind=DEEP, http_status=404, json_error=True, error_codes=frozenset({"invalid_model"}))
+    assert classify(unknown) is Outcome.MODEL_MISSING
+
+
+def test_a_code_that_nobody_knows_tells_nothing() -> None:
+    assert classify(refusal(429, "see your billing page", "e42")) is Outcome.QUOTA_EXHAUSTED
+    assert classify(refusal(403, "no", "e42")) is Outcome.BAD_RESPONSE
+    assert classify(refusal(404, "no", "e42")) is Outcome.BAD_RESPONSE
+
+
+@pytest.mark.parametrize(
+    ("status", "why"),
+    [
+        (299, "an answer that is none"),
+        (300, "a redirect, never followed"),
+        (399, "a redirect, never followed"),
+        (401, "refused without a reason"),
+        (499, "refused without a reason"),
+        (500, "server error"),
+        (599, "server error"),
+    ],
+)
+def test_a_status_alone_has_its_line(status: int, why: str) -> None:
+    assert explain(refusal(status, json=False)).why == why
+
+
 @pytest.mark.parametrize(
     ("evidence", "outcome"),
     [
