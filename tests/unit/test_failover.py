@@ -551,6 +551,17 @@ def test_when_all_is_well_nothing_happens_and_nothing_is_waited_for() -> None:
     assert (said(decision), decision.wake_at) == ((Action.KEEP, Rule.HOLD, None), None)
 
 
+def test_a_purpose_of_which_nothing_is_said_is_neither_paused_nor_pinned() -> None:
+    given = Situation(
+        purpose=Purpose.CHAT,
+        active=A,
+        preference=(A, B),
+        candidates={A: Candidate(ref=A, health=dead()), B: Candidate(ref=B, health=fine(140))},
+        deciding_since=at(-86_400),
+    )
+    assert said(now_of(given, 141)) == (Action.MOVE, Rule.FAIL_OVER, B)
+
+
 # The operator wins
 
 

@@ -51,6 +51,14 @@ def test_slots_do_not_drift(grid: Grid, after: datetime) -> None:
         assert slot.at - jitter(grid, slot.number) == point + (slot.number - first.number) * grid.interval
 
 
+@pytest.mark.parametrize("seconds", [7, 11])
+def test_without_an_anchor_slots_are_counted_from_1970_by_the_jobs_own_phase(seconds: int) -> None:
+    grid = Grid(name="api_key:1/chat", interval=timedelta(seconds=seconds))
+    slot = next_slot(grid, START)
+    origin = datetime(1970, 1, 1, tzinfo=UTC) + phase(grid.name, grid.interval)
+    assert slot.at == origin + slot.number * grid.interval
+
+
 @given(grids, instants)
 def test_slots_follow_one_another_without_a_gap(grid: Grid, after: datetime) -> None:
     slots = [next_slot(grid, after)]
