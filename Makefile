@@ -4,13 +4,14 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet
 
-.PHONY: help run install check test test-system bench simulate lock clean
+.PHONY: help run install check test test-system docs bench simulate lock clean
 
 help:
 	@echo "make run          watch a failover and a failback on two local demo servers"
 	@echo "make install      build $(VENV) with the program"
 	@echo "make test         format, lint, types, contracts and every test that an ordinary user can run"
 	@echo "make test-system  the tests that want root or Debian packages"
+	@echo "make docs         write what the documentation takes from the code"
 	@echo "make bench        medians and ratios of what the monitor costs"
 	@echo "make simulate     how the policy decides in synthetic worlds, beside other policies"
 	@echo "make lock         renew the lock files (needs uv)"
@@ -47,6 +48,9 @@ test: check
 
 test-system: $(VENV)/.test-installed
 	@$(BIN)/pytest tests/system
+
+docs: $(VENV)/.test-installed
+	@$(BIN)/python -m tests.write_rules
 
 bench: $(VENV)/.test-installed
 	@$(BIN)/python -m tests.bench

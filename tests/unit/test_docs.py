@@ -14,6 +14,7 @@ from monitor.domain.health import DEMOTING, Block, HealthWarning
 from monitor.domain.metadata import PROBE_KEYS, Metadata
 from monitor.domain.outcome import VOTES, Outcome
 from monitor.domain.policy import Policy
+from monitor.domain.rules import rule_list
 from monitor.domain.situation import Rule
 from monitor.metrics import Metrics
 from monitor.metrics.facts import _DAEMON, _PURPOSE
@@ -21,6 +22,7 @@ from monitor.metrics.target_families import FAMILIES
 from monitor.settings import show_duration
 from monitor.settings.door import Door
 from monitor.settings.names import VARIABLES
+from tests.write_rules import with_rules
 
 ROOT = Path(__file__).parents[2]
 DYNAMIC_EVENTS = {
@@ -95,6 +97,12 @@ def test_the_table_of_outcomes_is_the_codes() -> None:
 def test_the_rules_stand_in_their_order() -> None:
     told = re.findall(r"^\d\. `(\w+)`", document("docs/failover.md"), re.MULTILINE)
     assert told == [str(rule) for rule in Rule]
+
+
+def test_the_list_of_rules_is_made_of_the_code() -> None:
+    page = document("docs/failover.md")
+    assert rule_list(Policy()) in page, "make docs writes it"
+    assert with_rules(page) == page
 
 
 def test_every_block_and_warning_is_named() -> None:

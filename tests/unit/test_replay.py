@@ -66,7 +66,8 @@ def live(world: World, steps: list[Step]) -> None:
                 world.settles = arguments[0], arguments[1]
             case _:
                 getattr(world, str(name))(*arguments)
-    world.wait(2)
+    world.wait(6)
+    world.read_rows()
     world.flush()
 
 

@@ -44,7 +44,7 @@ SELECT id, started_at, ended_at, provider_type, provider_id, purpose, kind, outc
        readings
 FROM monitor.results
 WHERE purpose = $1 AND kind = 'deep'
-    AND (provider_type, provider_id) IN (SELECT * FROM unnest($2::text[], $3::integer[]))
+    AND (provider_type, provider_id) IN (SELECT type, id FROM unnest($2::text[], $3::integer[]) AS wanted (type, id))
     AND started_at > $4::timestamptz - interval '1 hour' AND started_at <= $5
     AND ended_at > $4 AND ended_at <= $5
 ORDER BY ended_at, id;
