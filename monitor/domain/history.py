@@ -102,6 +102,9 @@ def _changes(entries: Sequence[Entry], name: Callable[[ProviderRef | None], str]
         facts = entry.facts
         if facts is None:
             continue
+        if before is None and facts.rule == ADOPTED and facts.active is not None and facts.since is not None:
+            text = f"{name(facts.active)} serves, as the application's row names it"
+            lines.append(Line(at=facts.since, what=ADOPTED, text=text, served=facts.active))
         if before is not None:
             lines += [
                 Line(at=entry.at, what=what, text=text) for what, text in _differences(before, facts, name)

@@ -96,7 +96,7 @@ async def test_what_a_daemon_decided_is_decided_again_exactly(database: Address,
             history = await ask("history", "chat")
             assert history.code == 0
             said = [line["what"] for line in (await ask("history", "chat", "--json")).json["events"]]
-            for word in ("fail_over", "fail_back", "stranded", "operator", "gone", "back"):
+            for word in ("adopted", "fail_over", "fail_back", "stranded", "operator", "gone", "back"):
                 assert word in said, history
             assert f"an operator chose fallback (ai_server:{two})" in history.out
             assert f"fallback (ai_server:{two}) was deleted or disabled" in history.out

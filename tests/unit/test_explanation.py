@@ -1,10 +1,13 @@
 """What is told of a purpose: why, what next, and how two courses compare."""
 
 from dataclasses import replace
+from typing import Any
 
 from monitor.domain.comparison import figures, policy_changes
 from monitor.domain.explanation import Explanation, explain
 from monitor.domain.health import Health
+from monitor.domain.history import tell_history
+from monitor.domain.journal import Entry, EntryKind, Facts, Standing
 from monitor.domain.outcome import Outcome
 from monitor.domain.policy import Failback, Policy, policy_record
 from monitor.domain.provider import ProviderRef
@@ -126,3 +129,36 @@ def test_time_on_a_sick_provider_is_what_its_results_show() -> None:
 def test_a_policy_that_was_another_is_named_with_both_values() -> None:
     assert policy_changes(policy_record(POLICY), replace(POLICY, fall=2)) == ["fall was 3 and is 2"]
     assert policy_changes(policy_record(POLICY), POLICY) == []
+
+
+def test_a_history_begins_with_who_was_named_and_tells_what_operators_did() -> None:
+    def entry(when: float, kind: EntryKind, **changes: Any) -> Entry:
+        standings = (Standing(ref=A), Standing(ref=B, gone_since=changes.pop("gone", None)))
+        known: dict[str, Any] = {
+            "active": A,
+            "preference": (A, B),
+            "deciding_since": at(0),
+            "standings": standings,
+        }
+        return Entry(at=at(when), kind=kind, facts=Facts(**(known | changes)))
+
+    entries = [
+        entry(1, EntryKind.REIGN, rule="adopted", since=at(0)),
+        entry(10, EntryKind.CHANGE, paused=True),
+        entry(20, EntryKind.CHANGE, preference=(A,)),
+        entry(30, EntryKind.CHANGE, preference=(A,), gone=at(29)),
+        Entry(at=at(40), kind=EntryKind.STRANDED, reason="A is down"),
+        Entry(at=at(50), kind=EntryKind.RELIEVED),
+        entry(60, EntryKind.CHANGE, active=None, preference=(), standings=()),
+    ]
+    lines = tell_history([], entries, str)
+    assert [(line.at, line.what) for line in lines] == [
+        (at(0), "adopted"),
+        (at(10), "paused"),
+        (at(20), "order"),
+        (at(20), "resumed"),
+        (at(30), "gone"),
+        (at(40), "stranded"),
+        (at(60), "deleted"),
+    ]
+    assert lines[5].until == at(50)
