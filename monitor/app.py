@@ -387,7 +387,9 @@ class Daemon:
                     async with session.use() as connection:
                         await forget_daemon(connection, self._identity.instance)
         except STORE_ERRORS as error:
-            log.warning("not_everything_stored", error=type(error).__name__)
+            # One that ends of itself has nothing to store at its end: its results wait for the next one.
+            event = log.warning if self._stopping.is_set() else log.debug
+            event("not_everything_stored", error=type(error).__name__)
         finally:
             await session.close()
 
