@@ -1,4 +1,4 @@
-"""`python -m tests.bench [probes] [start] [load]`: what the monitor costs, as one table.
+"""`python -m tests.bench [probes] [start] [failover] [load]`: what the monitor costs, as one table.
 
 It tells and does not judge: a missed aim is a word in the table, never an exit code.
 """
@@ -8,10 +8,15 @@ import asyncio
 import os
 import time
 
-from tests.bench import load, probes, start
+from tests.bench import failover, load, probes, start
 from tests.bench.figures import show
 
-PARTS = {"probes": probes.measure, "start": start.measure, "load": load.measure}
+PARTS = {
+    "probes": probes.measure,
+    "start": start.measure,
+    "failover": failover.measure,
+    "load": load.measure,
+}
 
 
 async def _main(parts: list[str]) -> None:
