@@ -122,7 +122,7 @@ QUOTA_WORDS = re.compile(
     r"quota|credit|billing|payment|prepaid|insufficient (?:funds|balance)|spend(?:ing)? (?:limit|cap)"
     r"|key limit"
 )
-PER_MINUTE_WORDS = re.compile(r"per[ _-]?min|perminute|per[ _-]?second|\brpm\b|\btpm\b|rate limit")
+PER_MINUTE_WORDS = re.compile(r"per[ _-]?min|per[ _-]?second|\brpm\b|\btpm\b|rate limit")
 CREDENTIAL_WORDS = re.compile(
     r"api[ _-]?key|credential|unauthori[sz]ed|authenticat|\btoken\b|permission"
     r"|not authori[sz]ed|authori[sz]ation"
@@ -139,7 +139,7 @@ MODEL_WORDS = re.compile(
     re.DOTALL,
 )
 LOADING_WORDS = re.compile(
-    r"(?<!error )(?<!failed )\bloading(?: the)? model|model (?:[^ ]+ )?is (?:currently |still )?loading"
+    r"(?<!error )(?<!failed )\bloading(?: the)? model|model (?:[^ ]+ )?is (?:currently )?loading"
     r"|still loading|starting up|warming up|not ready yet|initiali[sz]ing"
 )
 
