@@ -71,10 +71,8 @@ class CatalogEntry:
 
     def root(self, base_url: str | None) -> str | None:
         """What light probes' paths are relative to: the address without slashes or suffix at its end."""
-        base = (base_url or self.api_base or "").strip().rstrip("/")
-        if self.api_base_suffix and base.endswith(self.api_base_suffix):
-            base = base.removesuffix(self.api_base_suffix).rstrip("/")
-        return base or None
+        base = (base_url or self.api_base or "").rstrip("/")
+        return base.removesuffix(self.api_base_suffix).rstrip("/") or None
 
     def call_base(self, purpose: Purpose, base_url: str | None) -> str | None:
         """The `api_base` for a litellm call of that purpose; None where litellm knows it alone.

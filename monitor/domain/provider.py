@@ -36,7 +36,7 @@ class ProviderRef:
         Raises:
             ValueError: the text has another form.
         """
-        kind, separator, number = text.partition(":")
-        if not separator or not number.isdecimal() or kind not in set(ProviderType):
+        kind, _, number = text.partition(":")
+        if not number.isdecimal() or kind not in set(ProviderType):
             raise ValueError(f"{text!r} names no provider: write api_key:ID or ai_server:ID, as in api_key:1")
         return cls(type=ProviderType(kind), id=int(number))

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from monitor.domain.catalog import Catalog, CatalogEntry
+from monitor.domain.catalog import Catalog, CatalogEntry, KeyScheme
 from monitor.domain.provider import ProviderType, Purpose
 from monitor.probing.catalog import CatalogError, load_catalog
 
@@ -68,7 +68,7 @@ def test_every_default_model_of_a_provider_has_a_price() -> None:
                 assert any(one in (full, model) or one.endswith(f"/{model}") for one in known), full
 
 
-@pytest.mark.parametrize("written", ["", "/", "/v1", "/v1/", "/v1//"])
+@pytest.mark.parametrize("written", ["", "/", "/v1", "/v1/", "/v1//", "//v1"])
 @pytest.mark.parametrize("name", SERVERS)
 def test_a_servers_address_counts_with_or_without_its_suffix(name: str, written: str) -> None:
     entry = entry_of(ProviderType.AI_SERVER, name)
@@ -87,6 +87,13 @@ def load(tmp_path: Path, text: str) -> Catalog:
     path = tmp_path / "catalog.toml"
     path.write_text(text)
     return load_catalog(path)
+
+
+def test_an_entry_that_says_no_more_is_open_quick_and_streamed(tmp_path: Path) -> None:
+    entry = load(tmp_path, '[servers.a]\nlitellm = { chat = "openai" }').find(ProviderType.AI_SERVER, "a")
+    assert entry is not None
+    assert (entry.needs_key, entry.slow_start, entry.generic) == (False, False, False)
+    assert (entry.streamed, entry.stream_usage, entry.key_scheme) == (True, True, KeyScheme.BEARER)
 
 
 @pytest.mark.parametrize(
