@@ -40,6 +40,7 @@ SWITCHES_KEPT = timedelta(hours=2)
 SILENT_FORGOTTEN = timedelta(hours=1)
 BEGIN_SPOOL_SECONDS = 5.0
 FINISH_SPOOL_SECONDS = 3.0
+REST_SECONDS = 2.0
 
 
 class Lead:
@@ -163,8 +164,9 @@ class Lead:
             done, _ = await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
         finally:
             self._metrics.set_store_up(False)
-            for task in (lost, *tasks):
-                task.cancel()
+            async with session.rest(REST_SECONDS):
+                for task in (lost, *tasks):
+                    task.cancel()
             await asyncio.gather(lost, *tasks, return_exceptions=True)
         for task in done - {lost}:
             if (error := task.exception()) is not None:

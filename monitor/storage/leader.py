@@ -10,9 +10,8 @@ from contextlib import asynccontextmanager
 from datetime import datetime
 from typing import Any
 
-import asyncpg
-
 from monitor.storage.address import Address, connect
+from monitor.storage.errors import ENDED_ERRORS
 from monitor.storage.queries import QUERIES
 
 LEADER_LOCK = 0x6C6C6D6D6F6E
@@ -70,11 +69,28 @@ class LeaderSession:
                 raise ConnectionError("the session with the database has ended")
             try:
                 yield self._connection
-            except (OSError, asyncpg.InterfaceError, asyncpg.PostgresConnectionError):
+            except ENDED_ERRORS:
                 # TimeoutError is an OSError: a server that does not answer in time is as good as gone.
                 self._connection.terminate()
                 self._ended(self._connection)
                 raise
+
+    @asynccontextmanager
+    async def rest(self, seconds: float) -> AsyncIterator[None]:
+        """A pause in which nobody is in the middle of anything; after so many seconds it begins all the same.
+
+        Whoever is cancelled inside a statement may leave a transaction half begun, and a connection on which
+        nobody can begin another one.
+        """
+        try:
+            await asyncio.wait_for(self._turn.acquire(), seconds)
+        except TimeoutError:
+            yield
+            return
+        try:
+            yield
+        finally:
+            self._turn.release()
 
     async def close(self) -> None:
         """End the session; the lock goes with it."""
