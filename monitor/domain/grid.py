@@ -74,8 +74,9 @@ def next_slot(grid: Grid, after: datetime) -> Slot:
 
 
 def _jitter(grid: Grid, number: int, whole: int) -> int:
-    width = min(int(grid.jitter * whole), (whole - 1) // 2)
-    if width == 0 or (number == 0 and grid.anchor is not None):
+    # Less than half of the interval, for the largest jitter too: the product is never rounded up to the half.
+    width = int(grid.jitter * whole)
+    if number == 0 and grid.anchor is not None:
         return 0
     return (_hash(f"{grid.name}\0{number}") * (2 * width + 1) >> 64) - width
 

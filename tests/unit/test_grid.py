@@ -1,7 +1,9 @@
 """The grid: every slot in its place, whoever asks and whenever."""
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
+from math import nextafter
 
 import pytest
 from hypothesis import given
@@ -100,6 +102,26 @@ def test_jitter_uses_its_whole_share_evenly() -> None:
     assert max(strays) > 9.9
     assert abs(sum(strays) / len(strays)) < 0.5
     assert strays == [jitter(grid, number).total_seconds() for number in range(2000)]
+
+
+@pytest.mark.parametrize("anchor", [None, START])
+def test_a_slot_strays_to_every_microsecond_of_its_share_and_to_no_other(anchor: datetime | None) -> None:
+    grid = Grid(name="job", interval=5 * MICROSECOND, jitter=0.4, anchor=anchor)
+    strays = {jitter(grid, number) for number in range(1, 200)}
+    assert strays == {step * MICROSECOND for step in range(-2, 3)}
+
+
+def test_only_an_anchor_keeps_slot_0_from_straying() -> None:
+    free = [Grid(name=f"job {n}", interval=timedelta(seconds=10), jitter=0.4) for n in range(9)]
+    assert all(jitter(grid, 0) for grid in free)
+    assert not any(jitter(replace(grid, anchor=START), 0) for grid in free)
+
+
+@pytest.mark.parametrize("seconds", [0.000001, 0.000002, 0.000003, 30, 86_400, 100_000_000.000001])
+def test_the_largest_jitter_keeps_the_slots_in_their_order(seconds: float) -> None:
+    grid = Grid(name="job", interval=timedelta(seconds=seconds), jitter=nextafter(0.5, 0))
+    for number in range(100):
+        assert 2 * abs(jitter(grid, number)) < grid.interval
 
 
 @given(st.text("abc:/12"), intervals)
