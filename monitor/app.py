@@ -388,8 +388,8 @@ class Daemon:
                         await forget_daemon(connection, self._identity.instance)
         except STORE_ERRORS as error:
             # One that ends of itself has nothing to store at its end: its results wait for the next one.
-            event = log.warning if self._stopping.is_set() else log.debug
-            event("not_everything_stored", error=type(error).__name__)
+            if self._stopping.is_set():
+                log.warning("not_everything_stored", error=type(error).__name__)
         finally:
             await session.close()
 
