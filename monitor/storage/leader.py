@@ -83,7 +83,8 @@ class LeaderSession:
         nobody can begin another one.
         """
         try:
-            await asyncio.wait_for(self._turn.acquire(), seconds)
+            async with asyncio.timeout(seconds):
+                await self._turn.acquire()
         except TimeoutError:
             yield
             return

@@ -3,7 +3,7 @@
 import asyncio
 import random
 from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import Any
 
 import asyncpg
@@ -85,10 +85,10 @@ class Listener:
             while not ended.is_set():
                 await connection.fetchval(QUERIES["prove_alive"], timeout=self._heartbeat_seconds)
                 self._alive()
-                try:
-                    await asyncio.wait_for(ended.wait(), self._heartbeat_seconds)
-                except TimeoutError:
-                    continue
+                # Not wait_for: it forgets that it was cancelled when the connection ends in the same moment.
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(self._heartbeat_seconds):
+                        await ended.wait()
             raise ConnectionResetError("the server ended the connection")
         finally:
             await self._unlisten(connection)
