@@ -71,6 +71,7 @@ class Listener:
                 log.warning("listener_disconnected", error=type(error).__name__, again_in_seconds=pause)
             finally:
                 self._heard_at = None
+            _end_if_cancelled()
             await asyncio.sleep(pause * random.uniform(0.8, 1.2))  # noqa: S311 - daemons shall not return at once
             pause = min(pause * 2, _LONGEST_PAUSE_SECONDS)
 
@@ -119,3 +120,10 @@ class Listener:
             yield connection
         finally:
             connection.terminate()
+
+
+def _end_if_cancelled() -> None:
+    # What a dying connection raises may take the place of the word that told us to end.
+    task = asyncio.current_task()
+    if task is not None and task.cancelling():
+        raise asyncio.CancelledError
