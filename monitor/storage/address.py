@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Self
 from urllib.parse import parse_qsl, quote, unquote, urlencode, urlsplit
@@ -171,6 +171,16 @@ async def create_pool(address: Address, *, min_size: int = 1, max_size: int = 8,
         init=set_codecs,
         **kw,
     )
+
+
+async def execute_each(connection: Any, query: str, rows: Sequence[Sequence[object]]) -> None:
+    """One statement for each row; none for none.
+
+    asyncpg's executemany without rows prepares the statement and leaves the server inside a transaction of
+    which nobody knows: whoever begins the next one may be refused, and everybody after it.
+    """
+    if rows:
+        await connection.executemany(query, rows)
 
 
 async def set_codecs(connection: Any) -> None:

@@ -17,6 +17,8 @@ ENDED_ERRORS = (
     asyncpg.DatabaseDroppedError,
     asyncpg.IdleSessionTimeoutError,
     asyncpg.IdleInTransactionSessionTimeoutError,
+    asyncpg.ActiveSQLTransactionError,  # asyncpg and the server no longer agree on where they are
+    asyncpg.NoActiveSQLTransactionError,
 )
 
 # What no waiting mends: a wrong password, a role or a database that does not exist.

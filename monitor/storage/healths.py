@@ -12,6 +12,7 @@ from monitor.domain.health import ApplicationStatus, Health
 from monitor.domain.outcome import Outcome
 from monitor.domain.provider import ProviderRef, ProviderType, Purpose
 from monitor.domain.target import TargetId
+from monitor.storage.address import execute_each
 from monitor.storage.queries import QUERIES
 
 log = structlog.get_logger()
@@ -69,13 +70,13 @@ def read_health(stored: object) -> Health:
 
 async def save_healths(connection: Any, healths: Iterable[StoredHealth]) -> None:
     """Write beliefs, each over its predecessor."""
-    await connection.executemany(QUERIES["save_health"], [_arguments(one) for one in healths])
+    await execute_each(connection, QUERIES["save_health"], [_arguments(one) for one in healths])
 
 
 async def forget_healths(connection: Any, targets: Iterable[TargetId]) -> None:
     """Drop the beliefs of targets that are no longer wanted; their results stay."""
     rows = [(str(one.provider.type), one.provider.id, one.purpose or NO_PURPOSE) for one in targets]
-    await connection.executemany(QUERIES["forget_health"], rows)
+    await execute_each(connection, QUERIES["forget_health"], rows)
 
 
 def _arguments(one: StoredHealth) -> tuple[object, ...]:

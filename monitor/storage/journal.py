@@ -9,6 +9,7 @@ from pydantic import TypeAdapter
 from monitor.domain.journal import WHOLE, Entry, EntryKind
 from monitor.domain.outcome import ProbeResult
 from monitor.domain.provider import ProviderRef, Purpose
+from monitor.storage.address import execute_each
 from monitor.storage.queries import QUERIES
 from monitor.storage.results import read_result
 
@@ -27,7 +28,7 @@ async def add_entries(connection: Any, entries: Iterable[tuple[Purpose, Entry]],
         )
         for purpose, entry in entries
     ]
-    await connection.executemany(QUERIES["add_journal"], rows)
+    await execute_each(connection, QUERIES["add_journal"], rows)
 
 
 async def load_entries(connection: Any, purpose: Purpose, since: datetime) -> list[Entry]:

@@ -8,6 +8,7 @@ from typing import Any
 from monitor.domain.preference import Edit, Pointers
 from monitor.domain.provider import ProviderRef, ProviderType, Purpose
 from monitor.domain.situation import Rule, Switch
+from monitor.storage.address import execute_each
 from monitor.storage.queries import QUERIES
 
 ACTIVE_CHANNEL = "monitor_active"
@@ -142,7 +143,7 @@ async def write_preference(connection: Any, purpose: Purpose, order: Sequence[Pr
     """Replace a purpose's order; within the caller's transaction."""
     await connection.execute(QUERIES["clear_preference"], str(purpose))
     places = [(str(purpose), place, *columns(ref)) for place, ref in enumerate(order, start=1)]
-    await connection.executemany(QUERIES["add_preference"], places)
+    await execute_each(connection, QUERIES["add_preference"], places)
 
 
 async def forget_purpose(connection: Any, purpose: Purpose) -> None:
