@@ -36,6 +36,7 @@ class _Act:
     situation: Situation
     decision: Decision
     at: datetime
+    seen: Pointers | None
 
 
 class JudgePurposes:
@@ -122,7 +123,7 @@ class JudgePurposes:
         if decision.action is Action.QUALIFY:
             self._qualify(purpose, decision)
         elif decision.action is not Action.KEEP:
-            self._acts[purpose] = _Act(situation, decision, at)
+            self._acts[purpose] = _Act(situation, decision, at, self._beliefs.purposes[purpose].seen)
             self._wake.set()
 
     async def run(self, session: LeaderSession) -> None:
@@ -257,7 +258,7 @@ class JudgePurposes:
         state, to = self._beliefs.purposes[purpose], decision.to
         if state.seen is None or to is None:
             raise SwitchAborted("nobody is named to serve the purpose any more")
-        if state.seen.active != situation.active:
+        if (state.seen, self._beliefs.preference(purpose)) != (act.seen, situation.preference):
             raise SwitchAborted("an operator chose meanwhile")
         policy = self._beliefs.policy_for(purpose)
         fallback = fallback_after(situation, to, now, policy)

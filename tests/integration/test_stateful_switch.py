@@ -431,6 +431,27 @@ def test_whatever_happens_the_tables_hold_every_invariant(postgres_server: Addre
         asyncio.run(postgres.drop(address))
 
 
+def test_a_switch_that_waits_behind_another_one_does_not_overwrite_an_edit(postgres_server: Address) -> None:
+    """Once found: the edit was taken up while the other purpose's switch was recorded."""
+    address = asyncio.run(_prepare(postgres_server))
+    machine = Switching(address)
+    try:
+        with structlog.testing.capture_logs():
+            machine.begin()
+            for step in (
+                lambda: machine.an_operator_acts_as_a_switch_waits_for_the_database("chat", 1, "choose"),
+                lambda: machine.a_purpose_loses_its_row_and_gets_another("chat", 2, told=True),
+                lambda: machine.one_probe_shows(1, Outcome.SERVER_ERROR),
+                lambda: machine.an_operator_acts_as_a_switch_waits_for_the_database("chat", 1, "second"),
+                lambda: machine.time_passes(90),
+            ):
+                step()
+                machine.the_tables_are_true()
+    finally:
+        machine.teardown()
+        asyncio.run(postgres.drop(address))
+
+
 async def _prepare(server: Address) -> Address:
     address = await postgres.clone(server)
     connection = await connect(address)
