@@ -7,7 +7,7 @@ witness each move from within its own transaction: what stood there at that very
 import asyncio
 import os
 import tempfile
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -438,13 +438,14 @@ def test_a_switch_that_waits_behind_another_one_does_not_overwrite_an_edit(postg
     try:
         with structlog.testing.capture_logs():
             machine.begin()
-            for step in (
+            steps: tuple[Callable[[], None], ...] = (
                 lambda: machine.an_operator_acts_as_a_switch_waits_for_the_database("chat", 1, "choose"),
                 lambda: machine.a_purpose_loses_its_row_and_gets_another("chat", 2, told=True),
                 lambda: machine.one_probe_shows(1, Outcome.SERVER_ERROR),
                 lambda: machine.an_operator_acts_as_a_switch_waits_for_the_database("chat", 1, "second"),
                 lambda: machine.time_passes(90),
-            ):
+            )
+            for step in steps:
                 step()
                 machine.the_tables_are_true()
     finally:
