@@ -219,9 +219,9 @@ class Daemon:
                 session = LeaderSession(address)
                 await session.open()
                 await self._prepare(session, address)
-                self._away = None
-                wait, said_at = AWAY_FIRST_SECONDS, -AWAY_SAID_SECONDS
+                self._away = "the records are being read"
                 await self._serve(session, address)
+                wait, said_at = AWAY_FIRST_SECONDS, -AWAY_SAID_SECONDS
                 self._away = "the session with the database has ended"
                 log.warning("database_session_lost")
             except STORE_ERRORS as error:
@@ -289,7 +289,7 @@ class Daemon:
         listens = asyncio.create_task(listener.run(), name="listener")
         try:
             await lead.take_up(session)
-            self._role = "active"
+            self._role, self._away = "active", None
             self._metrics.set_active_daemon(True)
             log.info("leading", targets=len(lead.beliefs.targets))
             if self._on_ready is not None:
@@ -302,7 +302,7 @@ class Daemon:
 
     async def _stand_by(self, session: LeaderSession) -> None:
         await self._leave(session)
-        self._role = "standby"
+        self._role, self._away = "standby", None
         self._metrics.set_active_daemon(False)
         log.info("standing_by", reason="another daemon holds the lock of this database")
         heartbeat = Heartbeat(self._who)

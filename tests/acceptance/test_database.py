@@ -132,3 +132,35 @@ async def _until_results(daemon: RunningDaemon, rows: ApplicationRows, provider:
         return len(await rows.results(provider)) >= count
 
     await daemon.until(are_stored, 20, f"{count} stored results of {provider}")
+
+
+async def test_it_is_not_ready_while_it_reads_its_records_again(database: Address) -> None:
+    """A session that is back is no daemon that decides yet."""
+    async with rows_in(database) as rows, running_daemon({"DATABASE_URL": database.describe()}) as daemon:
+        await daemon.ready()
+        holding: Any = await connect(database)
+        try:
+            async with holding.transaction():
+                await holding.execute("LOCK TABLE monitor.purposes IN ACCESS EXCLUSIVE MODE")
+                ended = await rows.connection.fetchval(
+                    "SELECT count(pg_terminate_backend(pid)) FROM (SELECT DISTINCT pid FROM pg_locks "
+                    "WHERE locktype = 'advisory' AND granted AND database = "
+                    "(SELECT oid FROM pg_database WHERE datname = current_database())) AS leader"
+                )
+                assert ended == 1
+                await daemon.event("database_session_lost")
+                query = (
+                    "SELECT count(*) FROM pg_locks "
+                    "WHERE NOT granted AND relation = 'monitor.purposes'::regclass"
+                )
+
+                async def reads() -> bool:
+                    return bool(await rows.connection.fetchval(query))
+
+                await daemon.until(reads, 10, "the new session reads its records")
+                status, text = await daemon.get("/readyz")
+                assert status == 503, text
+                assert "records" in text
+        finally:
+            await holding.close()
+        await daemon.ready()
