@@ -19,6 +19,7 @@ from monitor import __version__
 from monitor.domain.health import ApplicationStatus
 from monitor.domain.provider import Purpose
 from monitor.domain.target import SealedKey
+from monitor.doors import Doors
 from monitor.jobs.heartbeat import Heartbeat
 from monitor.jobs.lead import Lead
 from monitor.jobs.open_keyring import open_keyring, refuse_key
@@ -40,7 +41,7 @@ from monitor.storage.leader import LeaderSession
 from monitor.storage.listener import CONFIGURATION_CHANNEL, Listener
 from monitor.storage.migrations import migrate
 from monitor.storage.spool import Spool
-from monitor.web import Role, WebServer, create_app, create_open_app
+from monitor.web import Role
 
 log = structlog.get_logger()
 
@@ -116,6 +117,7 @@ class Daemon:
         )
         self._keyring: Keyring | None = None
         self._catalog = load_catalog()
+        self._doors = Doors(settings, self, self._metrics)
         self._role: Role = "starting"
         self._away: str | None = "the database has not answered yet"
         self._stopping = asyncio.Event()
@@ -154,7 +156,7 @@ class Daemon:
             StartError, SettingsError, ListenError, EmbeddedError, SchemaError, KeyringError: it can't start.
         """
         self._catch_signals()
-        servers = await self._open_doors()
+        await self._open_doors()
         lives = asyncio.create_task(self._live(), name="daemon")
         stops = asyncio.create_task(self._stopping.wait(), name="stop")
         try:
@@ -170,44 +172,21 @@ class Daemon:
             await self._spool.close()
             if self._embedded is not None:
                 await self._embedded.stop()
-            for server in servers:
-                await server.stop()
+            await self._doors.close()
             log.info("stopped")
 
-    async def _open_doors(self) -> list[WebServer]:
-        settings = self._settings
-        servers = [WebServer(create_app(self, self._metrics), settings.host, settings.port)]
-        if settings.metrics_listen is not None:
-            host, port = settings.metrics_listen
-            servers.append(
-                WebServer(
-                    create_open_app(self, self._metrics),
-                    host,
-                    port,
-                    host_setting="MONITOR_METRICS_LISTEN",
-                    port_setting="MONITOR_METRICS_LISTEN",
-                )
-            )
-        started: list[WebServer] = []
-        try:
-            for server in servers:
-                await server.start()
-                started.append(server)
-        except BaseException:
-            for server in started:
-                await server.stop()
-            raise
+    async def _open_doors(self) -> None:
+        await self._doors.open()
         self._identity = DaemonRow(
             instance=uuid4(),
             host=socket.gethostname(),
             pid=os.getpid(),
             version=__version__,
             role="standby",
-            listen=f"http://{settings.host}:{servers[0].port}",
+            listen=self._doors.url,
             started_at=self._clock.now(),
         )
         log.info("listening", url=self._identity.listen)
-        return servers
 
     async def _live(self) -> None:
         """Find the database, lead or stand by, and again whenever the session ends."""
