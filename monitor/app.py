@@ -16,7 +16,7 @@ from uuid import uuid4
 import structlog
 
 from monitor import __version__
-from monitor.domain.health import ApplicationStatus
+from monitor.domain.application_status import ApplicationStatus
 from monitor.domain.provider import Purpose
 from monitor.domain.target import SealedKey
 from monitor.doors import Doors

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import Any
 
-from monitor.domain.health import ApplicationStatus
+from monitor.domain.application_status import ApplicationStatus
 from monitor.domain.provider import ProviderRef
 from monitor.storage.daemons import DaemonRow
 from monitor.storage.status import Belief, ProviderStatus, PurposeStatus, Status, TransitionRow

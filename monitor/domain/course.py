@@ -4,8 +4,10 @@ from collections.abc import Mapping
 from dataclasses import replace
 from datetime import datetime
 
-from monitor.domain.health import DEMOTING, Health, blocks, observe
+from monitor.domain.eligibility import DEMOTING, blocks
+from monitor.domain.health import Health
 from monitor.domain.journal import WHOLE, Entry, EntryKind, Facts, Standing, pin_holds, told
+from monitor.domain.observe import observe
 from monitor.domain.outcome import ProbeResult, ResultId
 from monitor.domain.policy import Policy
 from monitor.domain.provider import ProviderRef, Purpose

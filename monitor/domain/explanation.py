@@ -4,18 +4,11 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from monitor.domain.application_status import warnings
 from monitor.domain.course import health_word
+from monitor.domain.eligibility import PROBED_BLOCKS, blocking_run, eligible_from
 from monitor.domain.failover import decide, failure_of, hold_for, obstacle
-from monitor.domain.health import (
-    PROBED_BLOCKS,
-    Health,
-    HealthState,
-    blocking_run,
-    eligible_from,
-    failing_streak,
-    warnings,
-    window_failures,
-)
+from monitor.domain.health import Health, HealthState, failing_streak, window_failures
 from monitor.domain.policy import Failback, Policy
 from monitor.domain.provider import ProviderRef
 from monitor.domain.situation import Action, Candidate, Decision, Situation

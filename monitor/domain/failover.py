@@ -8,19 +8,15 @@ moved onto that began after that failure began (or after the hold ended).
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
-from monitor.domain.health import (
+from monitor.domain.eligibility import (
     PROBED_BLOCKS,
-    HealthState,
-    Observation,
     blocking_run,
     blocks,
     demoting_limit,
     eligible_from,
-    fall,
     is_eligible,
-    is_stale,
-    window_failures,
 )
+from monitor.domain.health import HealthState, Observation, fall, is_stale, window_failures
 from monitor.domain.outcome import ResultId, Vote
 from monitor.domain.policy import Failback, Policy
 from monitor.domain.situation import Action, Candidate, Decision, Rule, Situation, Switch

@@ -1,24 +1,17 @@
-"""What we believe of a target, and how one more result changes that belief.
+"""What we believe of a target: a window of passes and failures, runs of what blocks, and a state.
 
-Only deep results change health. Results of a target are taken in the order of their starts; one that is older
-than the last, or that speaks of another fingerprint, changes nothing. Passes and failures stand in a window;
-blocking results stand in runs, which a pass ends. Everything else here is derived from those two.
+Everything else is derived from those: whether it may serve (`eligibility`), how one more result changes it
+(`observe`), and what the application is told (`application_status`).
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
-from types import MappingProxyType
 
-from monitor.domain.outcome import VOTES, Outcome, ProbeResult, ResultId, Vote
+from monitor.domain.outcome import Outcome, ResultId, Vote
 from monitor.domain.policy import Policy
-from monitor.domain.target import ProbeKind
 
-RUN_LENGTH = 20
-USUAL_LATENCY_WEIGHT = 0.05
-RECENT_LATENCY_WEIGHT = 0.5
-USUAL_LATENCY_SAMPLES = 20
 NO_TIME = timedelta(0)
 
 
@@ -27,47 +20,6 @@ class HealthState(StrEnum):
 
     UNKNOWN = "unknown"
     UP = "up"
-    DOWN = "down"
-
-
-class Block(StrEnum):
-    """Why a target may not serve although it may be up; the first five also end its serving."""
-
-    AUTH = "auth"
-    QUOTA = "quota"
-    MODEL_MISSING = "model_missing"
-    MAINTENANCE = "maintenance"
-    GONE = "gone"
-    RATE_LIMITED = "rate_limited"
-    STARTING = "starting"
-
-
-DEMOTING = frozenset({Block.AUTH, Block.QUOTA, Block.MODEL_MISSING, Block.MAINTENANCE, Block.GONE})
-PROBED_BLOCKS: Mapping[Outcome, Block] = MappingProxyType(
-    {
-        Outcome.AUTH_FAILED: Block.AUTH,
-        Outcome.QUOTA_EXHAUSTED: Block.QUOTA,
-        Outcome.MODEL_MISSING: Block.MODEL_MISSING,
-    }
-)
-
-
-class HealthWarning(StrEnum):
-    """A reason to look, never a reason to move."""
-
-    LIGHT_FAILING = "light_failing"
-    BUSY = "busy"
-    RATE_LIMITED = "rate_limited"
-    STARTING = "starting"
-    SLOW = "slow"
-
-
-class ApplicationStatus(StrEnum):
-    """The application's word for a health, as it stands in `ai_servers.health_status`; worst last."""
-
-    HEALTHY = "healthy"
-    UNKNOWN = "unknown"
-    DEGRADED = "degraded"
     DOWN = "down"
 
 
@@ -131,25 +83,6 @@ class Health:
     latency_samples: int = 0
 
 
-def observe(health: Health, result: ProbeResult, policy: Policy) -> Health:
-    """The belief after one more result."""
-    if result.fingerprint != health.fingerprint:
-        return health
-    if result.kind is ProbeKind.LIGHT:
-        if health.light_started_at is not None and result.started_at <= health.light_started_at:
-            return health
-        return replace(health, light_started_at=result.started_at, light_outcome=result.outcome)
-    if health.last_started_at is not None and result.started_at <= health.last_started_at:
-        return health
-    health = replace(health, last_started_at=result.started_at)
-    if result.outcome in (Outcome.INDETERMINATE, Outcome.PROBE_INVALID):
-        return health
-    health = _judge(expire(health, result.started_at), result, policy)
-    if not is_eligible(health, result.ended_at, policy):
-        return replace(health, eligible_since=None)
-    return health if health.eligible_since else replace(health, eligible_since=result.ended_at)
-
-
 def expire(health: Health, now: datetime) -> Health:
     """The belief at `now`: one that is stale is no belief, and its old results are no evidence."""
     if health.stale_at is None or now < health.stale_at:
@@ -199,7 +132,7 @@ def fall(
     if not counted or counted[-1].passed:
         return ()
     streak = failing_streak(counted)
-    if len(streak) >= policy.fall and _span(streak[0].ended_at, streak[-1].ended_at) >= policy.fall_span:
+    if len(streak) >= policy.fall and elapsed(streak[0].ended_at, streak[-1].ended_at) >= policy.fall_span:
         return streak
     failures = tuple(one for one in counted[-policy.window :] if not one.passed)
     if len(counted) >= policy.window and len(failures) >= policy.window_failures:
@@ -215,42 +148,6 @@ def failing_streak(window: tuple[Observation, ...]) -> tuple[Observation, ...]:
     return window
 
 
-def blocking_run(
-    health: Health, outcome: Outcome, policy: Policy, after: datetime | None = None
-) -> tuple[Observation, ...]:
-    """The results that block, or none: enough of them since the last pass, far enough apart."""
-    run = tuple(one for one in health.runs.get(outcome, ()) if after is None or one.started_at > after)
-    if len(run) < policy.block_count:
-        return ()
-    apart = NO_TIME if outcome is Outcome.MODEL_MISSING else policy.block_span
-    return run if _span(run[0].started_at, run[-1].started_at) >= apart else ()
-
-
-def blocks(health: Health, now: datetime, policy: Policy) -> frozenset[Block]:
-    """What keeps the target from serving or from being moved onto, as far as probes show it."""
-    found = {block for outcome, block in PROBED_BLOCKS.items() if blocking_run(health, outcome, policy)}
-    limited = health.runs.get(Outcome.RATE_LIMITED)
-    # Asked as an age: the end of what a server asks for may lie beyond the calendar.
-    if limited and _span(limited[-1].ended_at, now) < _asked_wait(limited[-1], policy):
-        found.add(Block.RATE_LIMITED)
-    if health.starting_since is not None:
-        found.add(Block.STARTING)
-    return frozenset(found)
-
-
-def demoting_limit(health: Health, policy: Policy, after: datetime | None = None) -> tuple[Observation, ...]:
-    """The 429s that are reason enough to leave for one that is eligible, or none."""
-    run = tuple(
-        one for one in health.runs.get(Outcome.RATE_LIMITED, ()) if after is None or one.started_at > after
-    )
-    if not run:
-        return ()
-    if (run[-1].retry_after or NO_TIME) > policy.rate_limit_at_once:
-        return run[-1:]
-    long_enough = _span(run[0].started_at, run[-1].started_at) >= policy.rate_limit_span
-    return run if len(run) >= policy.rate_limit_count and long_enough else ()
-
-
 def is_stale(health: Health, now: datetime) -> bool:
     """Whether the belief is too old to act on."""
     return health.stale_at is not None and now >= health.stale_at
@@ -261,163 +158,7 @@ def window_failures(health: Health, policy: Policy) -> int:
     return sum(not one.passed for one in health.window[-policy.window :])
 
 
-def is_eligible(health: Health, now: datetime, policy: Policy) -> bool:
-    """Whether a purpose may be moved onto the target, as far as probes show it."""
-    return (
-        health.state is HealthState.UP
-        and not is_stale(health, now)
-        and not blocks(health, now, policy)
-        and window_failures(health, policy) < policy.window_failures
-    )
-
-
-def eligible_from(health: Health, now: datetime, policy: Policy) -> datetime | None:
-    """Since when a purpose may be moved onto the target; None when it may not.
-
-    A rate limit ends by the mere passing of time, without a result that would say so.
-    """
-    if not is_eligible(health, now, policy):
-        return None
-    limited = health.runs.get(Outcome.RATE_LIMITED)
-    if limited:
-        return limited[-1].ended_at + _asked_wait(limited[-1], policy)
-    return health.eligible_since or now
-
-
-def warnings(health: Health, now: datetime, policy: Policy) -> frozenset[HealthWarning]:
-    """What an operator may want to look at."""
-    found = set[HealthWarning]()
-    light_fails = health.light_outcome is not None and VOTES[health.light_outcome] in (
-        Vote.FAILURE,
-        Vote.BLOCK,
-    )
-    if light_fails:
-        found.add(HealthWarning.LIGHT_FAILING)
-    if health.last is not None and health.last.outcome is Outcome.BUSY:
-        found.add(HealthWarning.BUSY)
-    # Until something passes: it is asked less often than most limits last, and would look well in between.
-    if health.runs.get(Outcome.RATE_LIMITED):
-        found.add(HealthWarning.RATE_LIMITED)
-    if Block.STARTING in blocks(health, now, policy):
-        found.add(HealthWarning.STARTING)
-    usual, recent = health.usual_latency_seconds, health.recent_latency_seconds
-    if (
-        health.latency_samples >= USUAL_LATENCY_SAMPLES
-        and usual
-        and recent
-        and recent > policy.slow_factor * usual
-    ):
-        found.add(HealthWarning.SLOW)
-    return frozenset(found)
-
-
-def application_status(
-    health: Health, extra_blocks: frozenset[Block], now: datetime, policy: Policy
-) -> ApplicationStatus:
-    """The application's word for this belief.
-
-    Args:
-        health: the belief.
-        extra_blocks: maintenance and gone, which no probe shows.
-        now: UTC.
-        policy: the policy in force.
-    """
-    if health.state is HealthState.DOWN or (blocks(health, now, policy) | extra_blocks) & DEMOTING:
-        return ApplicationStatus.DOWN
-    if health.state is HealthState.UNKNOWN or is_stale(health, now):
-        return ApplicationStatus.UNKNOWN
-    return ApplicationStatus.DEGRADED if warnings(health, now, policy) else ApplicationStatus.HEALTHY
-
-
-def worst(statuses: tuple[ApplicationStatus, ...]) -> ApplicationStatus:
-    """The status of a provider with several targets; unknown when it has none."""
-    order = list(ApplicationStatus)
-    return max(statuses, key=order.index, default=ApplicationStatus.UNKNOWN)
-
-
-def _judge(health: Health, result: ProbeResult, policy: Policy) -> Health:
-    vote = result.vote
-    starting_since = health.starting_since
-    if vote is Vote.STARTING:
-        starting_since = starting_since or result.started_at
-        if _span(starting_since, result.ended_at) >= policy.starting_grace:
-            vote = Vote.FAILURE
-    seen = Observation(
-        result_id=result.id,
-        outcome=result.outcome,
-        started_at=result.started_at,
-        ended_at=result.ended_at,
-        retry_after=result.retry_after,
-        counts_as=vote,
-    )
-    health = replace(health, last=seen, stale_at=None)
-    match vote:
-        case Vote.PASS:
-            return _passed(health, seen, result.latency_seconds, policy)
-        case Vote.FAILURE:
-            return _failed(replace(health, starting_since=starting_since), seen, policy)
-        case Vote.STARTING:
-            return replace(health, starting_since=starting_since, passes=0)
-        case Vote.BLOCK:
-            return replace(health, runs=_with(health.runs, seen), passes=0)
-        case Vote.LIMIT:
-            return replace(health, runs=_with(health.runs, seen))
-        case Vote.NONE:
-            return health
-
-
-def _passed(health: Health, seen: Observation, latency_seconds: float | None, policy: Policy) -> Health:
-    passes = health.passes + 1
-    needed = 1 if health.state is HealthState.UNKNOWN else policy.rise
-    rises = health.state is not HealthState.UP and passes >= needed
-    health = replace(
-        health,
-        window=(*health.window, seen)[-policy.window :],
-        runs={},
-        passes=passes,
-        starting_since=None,
-        state=HealthState.UP if rises else health.state,
-        since=seen.ended_at if rises else health.since,
-        fell_on=() if rises else health.fell_on,
-    )
-    if latency_seconds is None:
-        return health
-    return replace(
-        health,
-        usual_latency_seconds=_mean(health.usual_latency_seconds, latency_seconds, USUAL_LATENCY_WEIGHT),
-        recent_latency_seconds=_mean(health.recent_latency_seconds, latency_seconds, RECENT_LATENCY_WEIGHT),
-        latency_samples=min(health.latency_samples + 1, USUAL_LATENCY_SAMPLES),
-    )
-
-
-def _failed(health: Health, seen: Observation, policy: Policy) -> Health:
-    window = (*health.window, seen)[-policy.window :]
-    health = replace(health, window=window, passes=0)
-    # What made it down once is spent: after a rise, a window of its own has to fill before it speaks again.
-    evidence = fall(window, policy, after=health.since if health.state is HealthState.UP else None)
-    if health.state is HealthState.DOWN or not evidence:
-        return health
-    return replace(health, state=HealthState.DOWN, since=seen.ended_at, fell_on=evidence)
-
-
-def _with(
-    runs: Mapping[Outcome, tuple[Observation, ...]], seen: Observation
-) -> Mapping[Outcome, tuple[Observation, ...]]:
-    # The first of a run stays when it grows long: how far apart its ends lie is what is asked of it.
-    run = (*runs.get(seen.outcome, ()), seen)
-    if len(run) > RUN_LENGTH:
-        run = (run[0], *run[-RUN_LENGTH + 1 :])
-    return {**runs, seen.outcome: run}
-
-
-def _asked_wait(limited: Observation, policy: Policy) -> timedelta:
-    return limited.retry_after or policy.rate_limit_default
-
-
-def _span(start: datetime, end: datetime) -> timedelta:
+def elapsed(start: datetime, end: datetime) -> timedelta:
+    """The time from one instant to another, never negative."""
     # A clock that was set back must not make an age negative.
     return max(end - start, NO_TIME)
-
-
-def _mean(old: float | None, new: float, weight: float) -> float:
-    return new if old is None else old + weight * (new - old)

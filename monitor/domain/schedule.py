@@ -5,16 +5,8 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
 
-from monitor.domain.health import (
-    DEMOTING,
-    PROBED_BLOCKS,
-    Health,
-    HealthState,
-    blocking_run,
-    blocks,
-    failing_streak,
-    fall,
-)
+from monitor.domain.eligibility import DEMOTING, PROBED_BLOCKS, blocking_run, blocks
+from monitor.domain.health import Health, HealthState, failing_streak, fall
 from monitor.domain.outcome import Outcome
 from monitor.domain.policy import Policy
 from monitor.domain.target import Network, Target, TargetId

@@ -4,21 +4,12 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
+from monitor.domain.application_status import ApplicationStatus, application_status, warnings, worst
 from monitor.domain.budget import day_start
 from monitor.domain.configuration import Configuration
+from monitor.domain.eligibility import DEMOTING, Block, blocks, is_eligible
 from monitor.domain.embedding import same_space
-from monitor.domain.health import (
-    DEMOTING,
-    ApplicationStatus,
-    Block,
-    Health,
-    application_status,
-    blocks,
-    expire,
-    is_eligible,
-    warnings,
-    worst,
-)
+from monitor.domain.health import Health, expire
 from monitor.domain.journal import pin_holds
 from monitor.domain.outcome import Outcome, ProbeResult
 from monitor.domain.policy import Policy

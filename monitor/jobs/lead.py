@@ -7,9 +7,9 @@ from datetime import datetime, timedelta
 
 import structlog
 
+from monitor.domain.application_status import ApplicationStatus
 from monitor.domain.budget import day_start
 from monitor.domain.catalog import Catalog
-from monitor.domain.health import ApplicationStatus
 from monitor.domain.policy import Policy
 from monitor.domain.provider import Purpose
 from monitor.domain.target import TargetId

@@ -7,8 +7,11 @@ from typing import Protocol
 
 import structlog
 
+from monitor.domain.application_status import warnings
 from monitor.domain.budget import stretch
-from monitor.domain.health import Health, blocks, expect, observe, warnings
+from monitor.domain.eligibility import blocks
+from monitor.domain.health import Health, expect
+from monitor.domain.observe import observe
 from monitor.domain.outcome import Outcome, ProbeResult, Vote
 from monitor.domain.policy import Policy
 from monitor.domain.provider import Purpose

@@ -8,7 +8,8 @@ from typing import Any
 import structlog
 from pydantic import TypeAdapter, ValidationError
 
-from monitor.domain.health import ApplicationStatus, Health
+from monitor.domain.application_status import ApplicationStatus
+from monitor.domain.health import Health
 from monitor.domain.outcome import Outcome
 from monitor.domain.provider import ProviderRef, ProviderType, Purpose
 from monitor.domain.target import TargetId

@@ -4,7 +4,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from monitor.domain.health import ApplicationStatus, Block, HealthState, HealthWarning
+from monitor.domain.application_status import ApplicationStatus, HealthWarning
+from monitor.domain.eligibility import Block
+from monitor.domain.health import HealthState
 from monitor.domain.outcome import Outcome
 from monitor.domain.provider import ProviderRef, ProviderType, Purpose
 from monitor.storage.daemons import DaemonRow, list_daemons

@@ -9,7 +9,9 @@ from uuid import UUID
 
 import pytest
 
-from monitor.domain.health import ApplicationStatus, Health, expect, observe
+from monitor.domain.application_status import ApplicationStatus
+from monitor.domain.health import Health, expect
+from monitor.domain.observe import observe
 from monitor.domain.outcome import Outcome, ProbeResult
 from monitor.domain.policy import Policy
 from monitor.domain.preference import Pointers, read_edit

@@ -18,7 +18,7 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule, run_state_machine_as_test
 
-from monitor.domain.health import is_eligible
+from monitor.domain.eligibility import is_eligible
 from monitor.domain.outcome import Outcome
 from monitor.storage.address import Address, connect
 from monitor.storage.healths import read_health

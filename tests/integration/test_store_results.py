@@ -11,7 +11,8 @@ import asyncpg
 import pytest
 import structlog
 
-from monitor.domain.health import Health, observe
+from monitor.domain.health import Health
+from monitor.domain.observe import observe
 from monitor.domain.outcome import Outcome, ProbeResult, ResultId
 from monitor.domain.policy import Policy
 from monitor.domain.provider import ProviderRef, ProviderType, Purpose

@@ -7,7 +7,9 @@ from uuid import uuid4
 
 import pytest
 
-from monitor.domain.health import ApplicationStatus, Health, observe
+from monitor.domain.application_status import ApplicationStatus
+from monitor.domain.health import Health
+from monitor.domain.observe import observe
 from monitor.domain.outcome import Outcome, ProbeResult, ResultId
 from monitor.domain.policy import Policy
 from monitor.domain.preference import Edit, Pointers

@@ -7,7 +7,8 @@ from datetime import UTC, datetime, timedelta
 from itertools import count
 
 from monitor.domain.failover import decide
-from monitor.domain.health import Health, expect, expire, observe
+from monitor.domain.health import Health, expect, expire
+from monitor.domain.observe import observe
 from monitor.domain.outcome import ProbeResult, ResultId
 from monitor.domain.policy import Policy
 from monitor.domain.provider import ProviderRef, ProviderType, Purpose

@@ -5,7 +5,8 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 from monitor.domain.catalog import BusyCounters, Catalog, CatalogEntry
-from monitor.domain.health import Health, expect, observe
+from monitor.domain.health import Health, expect
+from monitor.domain.observe import observe
 from monitor.domain.outcome import Outcome, ProbeResult, ResultId
 from monitor.domain.policy import Policy
 from monitor.domain.rows import ActiveRow, ConfigurationRows, KeyRow, PreferenceRow, ServerRow

@@ -10,7 +10,8 @@ from pathlib import Path
 from prometheus_client import CollectorRegistry
 
 from monitor.cli import app
-from monitor.domain.health import DEMOTING, Block, HealthWarning
+from monitor.domain.application_status import HealthWarning
+from monitor.domain.eligibility import DEMOTING, Block
 from monitor.domain.metadata import PROBE_KEYS, Metadata
 from monitor.domain.outcome import VOTES, Outcome
 from monitor.domain.policy import Policy

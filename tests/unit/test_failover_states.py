@@ -18,17 +18,10 @@ from typing import NamedTuple
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from monitor.domain.eligibility import blocking_run, is_eligible
 from monitor.domain.failover import decide, failure_of, obstacle
-from monitor.domain.health import (
-    Health,
-    HealthState,
-    Observation,
-    blocking_run,
-    expect,
-    expire,
-    is_eligible,
-    observe,
-)
+from monitor.domain.health import Health, HealthState, Observation, expect, expire
+from monitor.domain.observe import observe
 from monitor.domain.outcome import Outcome, ResultId
 from monitor.domain.policy import Policy
 from monitor.domain.schedule import Role, deep_interval

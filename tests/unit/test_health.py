@@ -5,29 +5,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from monitor.domain.health import (
-    RUN_LENGTH,
-    USUAL_LATENCY_SAMPLES,
+from monitor.domain.application_status import (
     ApplicationStatus,
-    Block,
-    Health,
-    HealthState,
     HealthWarning,
     application_status,
-    blocking_run,
-    blocks,
-    demoting_limit,
-    eligible_from,
-    expect,
-    expire,
-    fall,
-    is_eligible,
-    is_stale,
-    observe,
     warnings,
-    window_failures,
     worst,
 )
+from monitor.domain.eligibility import Block, blocking_run, blocks, demoting_limit, eligible_from, is_eligible
+from monitor.domain.health import Health, HealthState, expect, expire, fall, is_stale, window_failures
+from monitor.domain.observe import RUN_LENGTH, USUAL_LATENCY_SAMPLES, observe
 from monitor.domain.outcome import VOTES, Outcome, Vote
 from monitor.domain.target import ProbeKind
 from tests.unit.build import AUTH, FAIL, MARK, OK, POLICY, at, every, observed, result, seconds
