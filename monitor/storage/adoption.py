@@ -1,5 +1,6 @@
 """New rows for what was found on the machine: keys of the environment, servers on loopback."""
 
+import json
 from collections.abc import Collection, Mapping
 from typing import Any
 
@@ -32,7 +33,12 @@ async def add_api_key(
     """
     async with connection.transaction():
         number = await connection.fetchval(
-            QUERIES["add_api_key"], provider, key_name, encrypted_key, dict(metadata or {}), created_by
+            QUERIES["add_api_key"],
+            provider,
+            key_name,
+            encrypted_key,
+            json.dumps(dict(metadata or {})),
+            created_by,
         )
         if number is None:
             return None
@@ -71,7 +77,7 @@ async def add_server(
             base_url,
             model_path,
             *(purpose in purposes for purpose in (Purpose.CHAT, Purpose.EMBEDDINGS, Purpose.RERANKING)),
-            dict(metadata or {}),
+            json.dumps(dict(metadata or {})),
             created_by,
         )
         if number is None:

@@ -1,5 +1,6 @@
 """The application's audit trail, in whichever form it has it."""
 
+import json
 from collections.abc import Mapping
 from typing import Any
 
@@ -22,7 +23,7 @@ async def record_audit(
     """Write one row, in the transaction of what it records; its time is UTC.
 
     Args:
-        connection: one that encodes JSON (`monitor.storage.address`).
+        connection: any, also one whose owner reads and writes JSON in a way of its own.
         action: `create`, `update`, `promote`, ...
         entity_type: what was changed.
         entity_id: which; where the column is a number and this is none, it stays empty.
@@ -43,4 +44,4 @@ async def record_audit(
         entity_id=f"($3::text)::{types['entity_id']}" if numbers else "$3::text",
     )
     kept = entity_id if not numbers or (entity_id or "").isdecimal() else None
-    await connection.execute(query, action, entity_type, kept, user_id, dict(changes))
+    await connection.execute(query, action, entity_type, kept, user_id, json.dumps(dict(changes)))

@@ -1,9 +1,11 @@
 """The application's rows: read as they are, written as little as can be."""
 
 import asyncio
+import json
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import asyncpg
 import pytest
 
 from monitor.domain.provider import ProviderRef, ProviderType, Purpose
@@ -178,3 +180,33 @@ async def test_the_audit_knows_every_form_of_its_table(
     now = datetime.now(UTC) if kind == "timestamptz" else datetime.now(UTC).replace(tzinfo=None)
     assert abs(now - written) < timedelta(seconds=60)
     assert rows[0]["changes"] == {"a": 1}
+
+
+@pytest.mark.parametrize("codec", ["none", "text", "python"])
+@pytest.mark.parametrize("column", ["jsonb", "json", "text"])
+async def test_rows_and_audit_do_not_depend_on_how_a_connection_speaks_json(
+    database: Address, codec: str, column: str
+) -> None:
+    """The connection may be an application's own, which takes Python values, text or nothing at all."""
+    connection = await asyncpg.connect(**database.arguments(), statement_cache_size=0)
+    if codec != "none":
+        encode, decode = (json.dumps, json.loads) if codec == "python" else (str, str)
+        await connection.set_type_codec("jsonb", encoder=encode, decoder=decode, schema="pg_catalog")
+    for table, name in (("llm_config_audit", "changes"), ("llm_api_keys", "metadata")):
+        await connection.execute(f"ALTER TABLE {table} ALTER {name} DROP DEFAULT")
+        await connection.execute(
+            f"ALTER TABLE {table} ALTER {name} TYPE {column} USING {name}::text::{column}"
+        )
+    await add_api_key(
+        connection,
+        provider="openai",
+        key_name="environment",
+        encrypted_key="gAAAAABx",
+        created_by="me",
+        metadata={"model": "ü"},
+    )
+    rows = await read_rows(connection)
+    assert rows.keys[0].metadata == {"model": "ü"}
+    changes = await connection.fetchval("SELECT changes::text FROM llm_config_audit")
+    assert json.loads(changes) == {"provider": "openai", "key_name": "environment"}
+    await connection.close()

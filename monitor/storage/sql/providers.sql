@@ -57,9 +57,9 @@ SELECT EXISTS (SELECT FROM free);
 
 -- name: add_api_key
 -- A new key; nothing when one of that provider and name is there.
--- $1 provider, $2 key_name, $3 encrypted_key, $4 metadata, $5 created_by
+-- $1 provider, $2 key_name, $3 encrypted_key, $4 metadata, JSON as text, $5 created_by
 INSERT INTO llm_api_keys (provider, key_name, encrypted_key, metadata, created_by, created_at, updated_at)
-SELECT $1::text, $2::text, $3::text, $4, $5::text,
+SELECT $1::text, $2::text, $3::text, $4::text::jsonb, $5::text,
        clock_timestamp() AT TIME ZONE 'UTC', clock_timestamp() AT TIME ZONE 'UTC'
 WHERE NOT EXISTS (SELECT FROM llm_api_keys WHERE provider = $1::text AND key_name = $2::text)
 ON CONFLICT DO NOTHING
@@ -67,12 +67,12 @@ RETURNING id;
 
 -- name: add_server
 -- A new server; nothing when one of that name is there.
--- $1 name, $2 server_type, $3 base_url, $4 model_path, $5 chat, $6 embeddings, $7 reranking, $8 metadata,
--- $9 created_by
+-- $1 name, $2 server_type, $3 base_url, $4 model_path, $5 chat, $6 embeddings, $7 reranking,
+-- $8 metadata, JSON as text, $9 created_by
 INSERT INTO ai_servers
     (name, server_type, base_url, model_path, use_for_chat, use_for_embeddings, use_for_reranking, metadata,
      created_by, created_at, updated_at)
-SELECT $1::text, $2::text, $3::text, $4::text, $5::boolean, $6::boolean, $7::boolean, $8, $9::text,
+SELECT $1::text, $2::text, $3::text, $4::text, $5::boolean, $6::boolean, $7::boolean, $8::text::jsonb, $9::text,
        clock_timestamp() AT TIME ZONE 'UTC', clock_timestamp() AT TIME ZONE 'UTC'
 WHERE NOT EXISTS (SELECT FROM ai_servers WHERE name = $1::text)
 ON CONFLICT DO NOTHING
