@@ -332,6 +332,7 @@ class Daemon:
             keep=timedelta(days=settings.retention_days),
             identity=self._who,
             spool=self._spool,
+            allow_metadata_addresses=settings.allow_metadata_addresses,
         )
         return self._lead
 

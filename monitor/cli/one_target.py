@@ -31,7 +31,12 @@ def name_of(row: ServerRow | KeyRow) -> str:
 
 
 def read_target(
-    rows: ConfigurationRows, ref: ProviderRef, purpose: Purpose | None, catalog: Catalog
+    rows: ConfigurationRows,
+    ref: ProviderRef,
+    purpose: Purpose | None,
+    catalog: Catalog,
+    *,
+    allow_metadata_addresses: bool = False,
 ) -> Target:
     """The target of a provider in a purpose, as if it were enabled and wanted for that purpose alone.
 
@@ -57,7 +62,7 @@ def read_target(
         ),
         preferences=(),
     )
-    found = read_configuration(alone, catalog)
+    found = read_configuration(alone, catalog, allow_metadata_addresses=allow_metadata_addresses)
     target = found.targets.get(TargetId(provider=ref, purpose=purpose))
     if target is None:
         raise Refused(found.problems.get(str(ref), f"{ref} can't be read"))

@@ -71,7 +71,13 @@ async def _probe(
     catalog = load_catalog()
     async with open_database(settings) as connection:
         rows = await read_rows(connection)
-        target = read_target(rows, ref, purpose or purpose_of(rows, ref, catalog), catalog)
+        target = read_target(
+            rows,
+            ref,
+            purpose or purpose_of(rows, ref, catalog),
+            catalog,
+            allow_metadata_addresses=settings.allow_metadata_addresses,
+        )
         unseal = await open_unseal(settings, connection)
         now = await database_clock(connection)
     from monitor.probing.prober import Prober

@@ -50,6 +50,7 @@ async def _verify(settings: "Settings", only: Purpose | None, inference: bool) -
             vectors=await load_references(connection),
             catalog=load_catalog(),
             unseal=await open_unseal(settings, connection),
+            allow_metadata_addresses=settings.allow_metadata_addresses,
         )
         now = await database_clock(connection)
     pointers = read_pointers(records)
@@ -87,7 +88,6 @@ async def _infer(
 async def _inference(
     records: "Records", purpose: Purpose, ref: ProviderRef, prober: "Prober", settings: "Settings"
 ) -> "Check":
-    from monitor.cli.one_target import read_target
     from monitor.cli.probe import OUTCOME_WORDS
     from monitor.cli.refusal import Refused
     from monitor.cli.verify_checks import Check
@@ -95,7 +95,7 @@ async def _inference(
     from monitor.domain.target import ProbeKind
 
     try:
-        target = read_target(records.rows, ref, purpose, records.catalog)
+        target = records.target(ref, purpose)
     except Refused:
         return Check(False, "inference: not tried, for the row can't be used")
     result = await prober.probe(target, ProbeKind.DEEP, settings.policy_for(purpose))

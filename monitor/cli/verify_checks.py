@@ -35,6 +35,7 @@ class Records:
         vectors: of embedders, by provider and fingerprint.
         catalog: of providers.
         unseal: opens a stored key.
+        allow_metadata_addresses: the setting of that name.
     """
 
     rows: ConfigurationRows
@@ -42,6 +43,21 @@ class Records:
     vectors: dict[tuple[ProviderRef, str], tuple[float, ...]]
     catalog: Catalog
     unseal: Callable[[SealedKey], str]
+    allow_metadata_addresses: bool = False
+
+    def target(self, ref: ProviderRef, purpose: Purpose) -> Target:
+        """The target of a provider in a purpose.
+
+        Raises:
+            Refused: there is no such row, or it can't be used.
+        """
+        return read_target(
+            self.rows,
+            ref,
+            purpose,
+            self.catalog,
+            allow_metadata_addresses=self.allow_metadata_addresses,
+        )
 
 
 def read_pointers(records: Records) -> dict[Purpose, Pointers]:
@@ -76,7 +92,7 @@ def _check_provider(records: Records, purpose: Purpose, ref: ProviderRef, role: 
         who = f"{role}: {ref} ({plain(name_of(row))})"
         if not row.enabled:
             return [Check(False, f"{who} is disabled")]
-        target = read_target(records.rows, ref, purpose, records.catalog)
+        target = records.target(ref, purpose)
     except Refused as refused:
         return [Check(False, f"{role}: {plain(str(refused))}")]
     return [
@@ -129,9 +145,7 @@ def _check_health(records: Records, purpose: Purpose, ref: ProviderRef, role: st
 
 def _check_space(records: Records, active: ProviderRef, fallback: ProviderRef) -> Check:
     try:
-        one, two = (
-            read_target(records.rows, ref, Purpose.EMBEDDINGS, records.catalog) for ref in (active, fallback)
-        )
+        one, two = (records.target(ref, Purpose.EMBEDDINGS) for ref in (active, fallback))
     except Refused:
         return Check(None, "fallback: its vector space is not compared")
     same = same_space(

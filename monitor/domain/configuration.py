@@ -8,6 +8,7 @@ from urllib.parse import urlsplit
 
 from monitor.domain.catalog import Catalog, CatalogEntry
 from monitor.domain.metadata import Metadata, RowProblem, read_metadata
+from monitor.domain.metadata_address import refuse_metadata_address
 from monitor.domain.preference import Pointers, ordered
 from monitor.domain.rows import ActiveRow, ConfigurationRows, KeyRow, ServerRow
 from monitor.domain.target import (
@@ -47,8 +48,16 @@ class Configuration:
     server_statuses: Mapping[int, str | None]
 
 
-def read_configuration(rows: ConfigurationRows, catalog: Catalog) -> Configuration:
-    """Read everything; one bad row never hides another."""
+def read_configuration(
+    rows: ConfigurationRows, catalog: Catalog, *, allow_metadata_addresses: bool = False
+) -> Configuration:
+    """Read everything; one bad row never hides another.
+
+    Args:
+        rows: as they were read.
+        catalog: of providers.
+        allow_metadata_addresses: an operator's word that link-local and metadata addresses may be spoken to.
+    """
     problems: dict[str, str] = {}
     pointers = _pointers(rows.actives, problems)
     preferences = _preferences(rows, problems)
@@ -61,7 +70,7 @@ def read_configuration(rows: ConfigurationRows, catalog: Catalog) -> Configurati
         purposes = wanted.get(row.ref, frozenset()) | (
             row.purposes if isinstance(row, ServerRow) else frozenset()
         )
-        found, wrong = _targets(row, purposes, catalog)
+        found, wrong = _targets(row, purposes, catalog, allow_metadata_addresses)
         targets |= {target.id: target for target in found}
         if wrong:
             problems[str(row.ref)] = f"{_label(row)}: {'; '.join(wrong)}"
@@ -134,7 +143,7 @@ def read_url(url: str | None, field: str) -> str:
 
 
 def _targets(
-    row: ServerRow | KeyRow, purposes: frozenset[Purpose], catalog: Catalog
+    row: ServerRow | KeyRow, purposes: frozenset[Purpose], catalog: Catalog, allow_metadata_addresses: bool
 ) -> tuple[list[Target], list[str]]:
     """What of the row can be probed, and what is wrong: a bad purpose leaves the row's other ones alone."""
     try:
@@ -142,10 +151,12 @@ def _targets(
         entry = _override(_entry(row, catalog), metadata)
         if isinstance(row, ServerRow):
             url: str | None = read_url(row.base_url, "base_url")
-            key = row.api_key
+            key, field = row.api_key, "base_url"
         else:
             url = read_url(metadata.base_url, "metadata.base_url") if metadata.base_url else entry.api_base
-            key = row.key
+            key, field = row.key, "metadata.base_url"
+        if url is not None and not allow_metadata_addresses:
+            refuse_metadata_address(url, field)
     except RowProblem as problem:
         return [], [str(problem)]
     wanted: list[Purpose | None] = [purpose for purpose in Purpose if purpose in purposes]
@@ -237,7 +248,9 @@ def _fingerprint(
     probe_model: str | None,
 ) -> str:
     litellm_provider = entry.litellm_providers.get(purpose, "") if purpose else ""
-    parts = (entry.name, litellm_provider, url or "", key.text if key else "", model or "", probe_model or "")
+    # The identity, not the sealed text: a key that is sealed anew is the same key.
+    identity = (key.identity or sha256(key.text.encode()).hexdigest()) if key else ""
+    parts = (entry.name, litellm_provider, url or "", identity, model or "", probe_model or "")
     return sha256("\0".join(parts).encode()).hexdigest()[:16]
 
 

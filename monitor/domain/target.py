@@ -46,10 +46,12 @@ class SealedKey:
     Attributes:
         text: a Fernet token, or the key itself in rows written before encryption.
         encrypted: whether `text` is a token.
+        identity: says which key it is, and stays when that is sealed anew; never the key or the token.
     """
 
     text: str = field(repr=False)
     encrypted: bool = True
+    identity: str = field(default="", repr=False, compare=False)
 
     def __str__(self) -> str:
         return "SealedKey(****)"

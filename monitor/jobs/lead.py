@@ -61,10 +61,12 @@ class Lead:
         keep: timedelta,
         identity: DaemonRow,
         spool: Spool,
+        allow_metadata_addresses: bool = False,
     ) -> None:
         self._metrics = metrics
         self._now = now
         self._catalog = catalog
+        self._allow_metadata_addresses = allow_metadata_addresses
         self._instance = str(identity.instance)
         self.beliefs = Beliefs(policy_for, now())
         self.watch = StoreWatch(metrics, self._store_fails, self._store_is_back)
@@ -135,6 +137,7 @@ class Lead:
                     stored_healths=await load_healths(connection),
                     now=self._now,
                     instance=self._instance,
+                    allow_metadata_addresses=self._allow_metadata_addresses,
                 )
         self.beliefs.deciding_since = now
         await self._sync.sync(session)

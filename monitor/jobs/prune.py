@@ -8,6 +8,7 @@ import structlog
 
 from monitor.storage.errors import STORE_ERRORS
 from monitor.storage.journal import prune_journal
+from monitor.storage.keys import forget_keys_of_deleted_rows
 from monitor.storage.leader import LeaderSession
 from monitor.storage.partitions import ensure_partitions, prune
 
@@ -31,6 +32,7 @@ class Prune:
                 async with session.use() as connection:
                     await ensure_partitions(connection, self._now())
                     dropped = await prune(connection, self._now(), keep=self._keep)
+                    await forget_keys_of_deleted_rows(connection)
                     await prune_journal(connection, self._now() - JOURNAL_KEPT)
                 if dropped:
                     log.info("results_pruned", partitions=dropped)

@@ -47,6 +47,7 @@ class SyncTargets:
         stored_healths: dict[TargetId, Health],
         now: Callable[[], datetime],
         instance: str,
+        allow_metadata_addresses: bool = False,
     ) -> None:
         self._beliefs = beliefs
         self._pending = pending
@@ -57,6 +58,7 @@ class SyncTargets:
         self._stored_healths = stored_healths
         self._now = now
         self._instance = instance
+        self._allow_metadata_addresses = allow_metadata_addresses
         self._changed = asyncio.Event()
         self._exported: set[ProviderRef] = set()
 
@@ -96,7 +98,11 @@ class SyncTargets:
 
     async def _read(self, connection: Any) -> Configuration:
         for _ in range(EDIT_ATTEMPTS):
-            configuration = read_configuration(await read_rows(connection), self._catalog)
+            configuration = read_configuration(
+                await read_rows(connection),
+                self._catalog,
+                allow_metadata_addresses=self._allow_metadata_addresses,
+            )
             if await self._take_edits(connection, configuration):
                 return configuration
         raise TimeoutError("the rows change faster than they can be read")

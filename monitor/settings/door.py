@@ -102,6 +102,7 @@ class Door(BaseSettings):
     retention_days: Annotated[int, Field(ge=1, le=3650)] = 14
     concurrency: Annotated[int, Field(ge=1, le=10_000)] = 128
     upstream_concurrency: Annotated[int, Field(ge=1, le=10_000)] = 16
+    allow_metadata_addresses: bool = False
 
     @classmethod
     def settings_customise_sources(

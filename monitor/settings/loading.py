@@ -90,6 +90,7 @@ def _build(layers: list[Layer], env: Mapping[str, str], warnings: list[str]) -> 
         data_dir=door.data_dir or default_data_dir(env),
         metrics_listen=Listen(*door.metrics_listen) if door.metrics_listen else None,
         upstream_concurrency=door.upstream_concurrency,
+        allow_metadata_addresses=door.allow_metadata_addresses,
         policy=policy,
         purpose_policies=purpose_policies,
         origins={name: entry.origin for name, entry in given.items()},

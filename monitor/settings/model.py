@@ -27,6 +27,7 @@ _PLAIN = (
     "retention_days",
     "concurrency",
     "upstream_concurrency",
+    "allow_metadata_addresses",
 )
 
 
@@ -85,6 +86,7 @@ class Settings:
         retention_days: how long single results are kept.
         concurrency: probes at once, overall.
         upstream_concurrency: probes at once, for each upstream.
+        allow_metadata_addresses: whether rows may name link-local and cloud metadata addresses.
         policy: for every purpose that has none of its own.
         purpose_policies: purposes with changes of their own; whole policies.
         origins: where each given value came from, by name (`port`, `policy.fall`, `purposes.chat.fall`).
@@ -105,6 +107,7 @@ class Settings:
     retention_days: int = 14
     concurrency: int = 128
     upstream_concurrency: int = 16
+    allow_metadata_addresses: bool = False
     policy: Policy = field(default_factory=Policy)
     purpose_policies: Mapping[Purpose, Policy] = field(default_factory=dict)
     origins: Mapping[str, str] = field(default_factory=dict)

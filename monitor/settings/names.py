@@ -21,6 +21,7 @@ VARIABLES = {
     "retention_days": "MONITOR_RETENTION_DAYS",
     "concurrency": "MONITOR_CONCURRENCY",
     "upstream_concurrency": "MONITOR_UPSTREAM_CONCURRENCY",
+    "allow_metadata_addresses": "MONITOR_ALLOW_METADATA_ADDRESSES",
 }
 """The environment's name of every setting; its own name is its TOML key and its credential's file name."""
 

@@ -6,6 +6,7 @@ from typing import Any
 
 from monitor.domain.provider import ProviderRef, ProviderType, Purpose
 from monitor.storage.audit import record_audit
+from monitor.storage.keys import note_key_written
 from monitor.storage.queries import QUERIES
 
 
@@ -42,6 +43,8 @@ async def add_api_key(
         )
         if number is None:
             return None
+        ref = ProviderRef(type=ProviderType.API_KEY, id=number)
+        await note_key_written(connection, ref, encrypted_key)
         await record_audit(
             connection,
             action="create",
@@ -50,7 +53,7 @@ async def add_api_key(
             user_id=created_by,
             changes={"provider": provider, "key_name": key_name},
         )
-    return ProviderRef(type=ProviderType.API_KEY, id=number)
+    return ref
 
 
 async def add_server(

@@ -5,9 +5,10 @@ from contextlib import AbstractAsyncContextManager
 from datetime import datetime
 from typing import Any
 
-from monitor.domain.provider import Purpose
+from monitor.domain.provider import ProviderRef, ProviderType, Purpose
 from monitor.domain.rows import ActiveRow, ConfigurationRows, KeyRow, PreferenceRow, ServerRow
 from monitor.domain.target import SealedKey
+from monitor.storage.keys import KeyNotes, read_key_notes
 from monitor.storage.queries import QUERIES
 
 _FERNET_PREFIX = "gAAAAA"  # version 0x80 and the zero bytes that any time stamp begins with, in base64
@@ -20,9 +21,10 @@ async def read_rows(connection: Any) -> ConfigurationRows:
         keys = await connection.fetch(QUERIES["read_keys"])
         actives = await connection.fetch(QUERIES["read_actives"])
         preferences = await connection.fetch(QUERIES["read_preferences"])
+        notes = await read_key_notes(connection)
     return ConfigurationRows(
-        servers=tuple(_server(row) for row in servers),
-        keys=tuple(_key(row) for row in keys),
+        servers=tuple(_server(row, notes) for row in servers),
+        keys=tuple(_key(row, notes) for row in keys),
         actives=tuple(ActiveRow(**row) for row in actives),
         preferences=tuple(PreferenceRow(**row) for row in preferences),
     )
@@ -51,14 +53,15 @@ def _snapshot(connection: Any) -> AbstractAsyncContextManager[Any]:
     return transaction
 
 
-def _server(row: Any) -> ServerRow:
+def _server(row: Any, notes: KeyNotes) -> ServerRow:
+    ref = ProviderRef(type=ProviderType.AI_SERVER, id=row["id"])
     key = row["api_key"]
     return ServerRow(
         id=row["id"],
         name=row["name"],
         server_type=row["server_type"],
         base_url=row["base_url"],
-        api_key=SealedKey(key, encrypted=key.startswith(_FERNET_PREFIX)) if key else None,
+        api_key=_sealed(ref, key, notes, sealed=key.startswith(_FERNET_PREFIX)) if key else None,
         model_path=row["model_path"],
         enabled=row["enabled"],
         purposes=frozenset(purpose for purpose in Purpose if row[f"use_for_{purpose}"]),
@@ -67,15 +70,20 @@ def _server(row: Any) -> ServerRow:
     )
 
 
-def _key(row: Any) -> KeyRow:
+def _key(row: Any, notes: KeyNotes) -> KeyRow:
+    ref = ProviderRef(type=ProviderType.API_KEY, id=row["id"])
     return KeyRow(
         id=row["id"],
         provider=row["provider"],
         key_name=row["key_name"],
-        key=SealedKey(row["encrypted_key"]),
+        key=_sealed(ref, row["encrypted_key"], notes, sealed=True),
         enabled=row["enabled"],
         metadata=_decode(row["metadata"]),
     )
+
+
+def _sealed(ref: ProviderRef, text: str, notes: KeyNotes, *, sealed: bool) -> SealedKey:
+    return SealedKey(text, encrypted=sealed, identity=notes.identity(ref, text, sealed=sealed))
 
 
 def _decode(text: str | None) -> object:

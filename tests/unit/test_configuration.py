@@ -220,6 +220,29 @@ def test_key_address_and_model_make_the_fingerprint_and_nothing_else_does() -> N
     assert {the_target(row).fingerprint for row in same} == {first.fingerprint}
 
 
+def test_a_key_that_is_sealed_anew_is_the_same_key() -> None:
+    first = the_target(replace(KEY_ROW, key=SealedKey("gAAAAone", identity="k1")))
+    anew = the_target(replace(KEY_ROW, key=SealedKey("gAAAAtwo", identity="k1")))
+    other = the_target(replace(KEY_ROW, key=SealedKey("gAAAAone", identity="k2")))
+    assert first.fingerprint == anew.fingerprint != other.fingerprint
+
+
+@pytest.mark.parametrize(
+    ("row", "subject", "field"),
+    [
+        (replace(SERVER_ROW, base_url="http://0xa9fea9fe/v1"), "ai_server:1", "base_url"),
+        (replace(KEY_ROW, metadata={"base_url": "http://[fd00:ec2::254]"}), "api_key:1", "metadata.base_url"),
+    ],
+)
+def test_a_metadata_address_is_a_named_problem_unless_it_is_allowed(
+    row: ServerRow | KeyRow, subject: str, field: str
+) -> None:
+    found = read_configuration(rows(row), CATALOG)
+    assert not found.targets
+    assert f": {field} is" in found.problems[subject]
+    assert read_configuration(rows(row), CATALOG, allow_metadata_addresses=True).targets
+
+
 def test_a_targets_words_hold_no_key() -> None:
     target = the_target(replace(SERVER_ROW, api_key=SealedKey(SECRET, encrypted=False)))
     assert SECRET not in repr(target)

@@ -119,6 +119,7 @@ def test_every_setting_can_be_said_in_the_environment_and_in_the_file(toml: Writ
         "retention_days": "3",
         "concurrency": "5",
         "upstream_concurrency": "2",
+        "allow_metadata_addresses": "true",
         "data_dir": "/srv/monitor",
         "database_url": "postgresql://me:pw@db/ops",
     }
