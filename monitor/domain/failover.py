@@ -19,6 +19,7 @@ from monitor.domain.eligibility import (
 from monitor.domain.health import HealthState, Observation, fall, is_stale, window_failures
 from monitor.domain.outcome import ResultId, Vote
 from monitor.domain.policy import Failback, Policy
+from monitor.domain.preference import next_after
 from monitor.domain.situation import Action, Candidate, Decision, Rule, Situation, Switch
 from monitor.domain.target import ProviderRef
 
@@ -121,16 +122,15 @@ def fallback_after(
 ) -> ProviderRef | None:
     """Whom the application's fallback columns name once `to` serves.
 
-    Back on the preferred one it is the operator's own second; elsewhere the most preferred other one that is
-    eligible, else the one that was left, if its row still stands.
+    See `next_after`; the one that was left counts only if its row still stands.
     """
-    if situation.preference and to == situation.preference[0]:
-        return situation.preference[1] if len(situation.preference) > 1 else None
-    for ref in situation.preference:
-        if ref != to and _ineligible(situation.candidates[ref], now, policy) is None:
-            return ref
-    left = situation.candidates[situation.active]
-    return situation.active if situation.active != to and left.gone_since is None else None
+    left = situation.candidates.get(situation.active)
+    return next_after(
+        situation.preference,
+        to,
+        situation.active if left is not None and left.gone_since is None else None,
+        lambda ref: _ineligible(situation.candidates[ref], now, policy) is None,
+    )
 
 
 def hold_for(situation: Situation, now: datetime, policy: Policy) -> timedelta:

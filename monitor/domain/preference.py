@@ -1,6 +1,6 @@
 """What an operator wants, read from what the application's row says now."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from monitor.domain.target import ProviderRef
@@ -44,6 +44,31 @@ def read_edit(seen: Pointers | None, row: Pointers, preference: tuple[ProviderRe
         # After a failover the preferred one is a fallback like any other: no reason to drop the second.
         return Edit(preference=ordered(preference or (row.active,)), chosen=False)
     return Edit(preference=ordered((*first, row.fallback, *rest)), chosen=False)
+
+
+def next_after(
+    order: tuple[ProviderRef, ...],
+    to: ProviderRef,
+    left: ProviderRef | None,
+    is_fit: Callable[[ProviderRef], bool],
+) -> ProviderRef | None:
+    """Whom the application's fallback columns name once `to` serves.
+
+    Back on the preferred one it is the operator's own second; elsewhere the most preferred other one that is
+    eligible, else the one that was left.
+
+    Args:
+        order: the operator's.
+        to: who serves.
+        left: who was left, if its row still stands.
+        is_fit: whether the purpose may be moved onto somebody.
+    """
+    if order and to == order[0]:
+        return order[1] if len(order) > 1 else None
+    for ref in order:
+        if ref != to and is_fit(ref):
+            return ref
+    return left if left != to else None
 
 
 def ordered(refs: Iterable[ProviderRef | None]) -> tuple[ProviderRef, ...]:

@@ -19,6 +19,7 @@ from monitor.domain.schedule import Role
 from monitor.domain.situation import Candidate, Situation, Switch
 from monitor.domain.target import ProbeKind, Target, TargetId
 from monitor.storage.healths import StoredHealth
+from monitor.storage.maintenance import MaintenanceRow
 from monitor.storage.purposes import PurposeState
 
 TICK = timedelta(microseconds=1)
@@ -66,6 +67,7 @@ class Beliefs:
         purposes: who serves, as last seen or written.
         switches: automatic moves of the last hours.
         gone_since: when a wanted provider was seen missing.
+        maintenance: whom an operator took out of service, and when.
         embedders: the space that a provider's row names and its fingerprint; kept when the row is deleted.
         vectors: of embedders, by provider and fingerprint, from their first good probe.
         spending: what probing costs.
@@ -84,6 +86,7 @@ class Beliefs:
         self.purposes: dict[Purpose, PurposeState] = {}
         self.switches: dict[Purpose, tuple[Switch, ...]] = {}
         self.gone_since: dict[ProviderRef, datetime] = {}
+        self.maintenance: dict[ProviderRef, MaintenanceRow] = {}
         self.embedders: dict[ProviderRef, tuple[str | None, str]] = {}
         self.vectors: dict[tuple[ProviderRef, str], tuple[float, ...]] = {}
         self.spending = Spending(day=day_start(now))

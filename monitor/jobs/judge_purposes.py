@@ -37,6 +37,7 @@ class _Act:
     decision: Decision
     at: datetime
     seen: Pointers | None
+    act: int
 
 
 class JudgePurposes:
@@ -123,8 +124,12 @@ class JudgePurposes:
         if decision.action is Action.QUALIFY:
             self._qualify(purpose, decision)
         elif decision.action is not Action.KEEP:
-            self._acts[purpose] = _Act(situation, decision, at, self._beliefs.purposes[purpose].seen)
+            self._acts[purpose] = self._decided(purpose, situation, decision, at)
             self._wake.set()
+
+    def _decided(self, purpose: Purpose, situation: Situation, decision: Decision, at: datetime) -> _Act:
+        state = self._beliefs.purposes[purpose]
+        return _Act(situation, decision, at, state.seen, state.act)
 
     async def run(self, session: LeaderSession) -> None:
         """Record and make the moves that are decided, until the session ends."""
@@ -258,8 +263,9 @@ class JudgePurposes:
         state, to = self._beliefs.purposes[purpose], decision.to
         if state.seen is None or to is None:
             raise SwitchAborted("nobody is named to serve the purpose any more")
-        if (state.seen, self._beliefs.preference(purpose)) != (act.seen, situation.preference):
-            raise SwitchAborted("an operator chose meanwhile")
+        order = self._beliefs.preference(purpose)
+        if (state.seen, state.act, order) != (act.seen, act.act, situation.preference):
+            raise SwitchAborted("an operator chose or acted meanwhile")
         policy = self._beliefs.policy_for(purpose)
         fallback = fallback_after(situation, to, now, policy)
         move = Move(
@@ -268,6 +274,7 @@ class JudgePurposes:
             decided_at=now,
             seen=state.seen,
             generation=state.generation,
+            act=state.act,
             fallback=fallback,
             policy=policy,
             names=self._beliefs.names,
@@ -345,7 +352,7 @@ class JudgePurposes:
             entries = [*journal, (purpose, entry)]
             try:
                 await commit_stranding(
-                    connection, purpose, since, batch.results, batch.healths, entries, self._instance
+                    connection, purpose, since, act.act, batch.results, batch.healths, entries, self._instance
                 )
             except BaseException:
                 self._pending.give_back(batch)

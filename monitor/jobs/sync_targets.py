@@ -1,7 +1,8 @@
 """Follow the application's rows: what is probed, who serves, what an operator wants, which are bad."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
@@ -19,12 +20,14 @@ from monitor.jobs.judge_purposes import JudgePurposes, export_purpose
 from monitor.jobs.pending import Pending
 from monitor.jobs.probe_target import ProbeTarget
 from monitor.metrics import Metrics
+from monitor.storage.edits import adopt_edit
 from monitor.storage.errors import STORE_ERRORS
 from monitor.storage.healths import forget_healths
 from monitor.storage.leader import LeaderSession
+from monitor.storage.maintenance import load_maintenance
 from monitor.storage.problems import replace_problems
 from monitor.storage.providers import read_rows
-from monitor.storage.purposes import adopt_edit, forget_purpose, load_purposes
+from monitor.storage.purposes import PurposeState, forget_purpose, load_purposes, take_acts
 
 log = structlog.get_logger()
 
@@ -98,14 +101,59 @@ class SyncTargets:
 
     async def _read(self, connection: Any) -> Configuration:
         for _ in range(EDIT_ATTEMPTS):
+            # One instant for all: an act of an operator writes the application's row and our own together.
+            async with connection.transaction(isolation="repeatable_read", readonly=True):
+                rows = await read_rows(connection)
+                states = await load_purposes(connection)
+                maintenance = await load_maintenance(connection)
+            if not await self._take_acts(connection, states):
+                continue
+            self._beliefs.maintenance = maintenance
             configuration = read_configuration(
-                await read_rows(connection),
-                self._catalog,
-                allow_metadata_addresses=self._allow_metadata_addresses,
+                rows, self._catalog, allow_metadata_addresses=self._allow_metadata_addresses
             )
             if await self._take_edits(connection, configuration):
                 return configuration
         raise TimeoutError("the rows change faster than they can be read")
+
+    async def _take_acts(self, connection: Any, states: Mapping[Purpose, PurposeState]) -> bool:
+        """Take up what operators did by command or API; False when the rows have to be read again.
+
+        They did it in the tables already. What is left for us is when: by our own clock, since what it is
+        compared with are the instants of our own probes.
+        """
+        for purpose, state in states.items():
+            known = self._beliefs.purposes.get(purpose)
+            if state.act > state.act_taken:
+                now = self._now()
+                state = replace(
+                    state,
+                    chosen_at=now if state.chosen_act > state.act_taken else state.chosen_at,
+                    ordered_at=now if state.ordered_act > state.act_taken else state.ordered_at,
+                )
+                if not await take_acts(connection, state):
+                    return False
+                self._tell_act(purpose, known, state)
+                self._beliefs.purposes[purpose] = replace(state, act_taken=state.act)
+            elif known is None or known.act != state.act:
+                self._beliefs.purposes[purpose] = state
+        return True
+
+    def _tell_act(self, purpose: Purpose, before: PurposeState | None, state: PurposeState) -> None:
+        active = state.seen.active if state.seen else None
+        log.info(
+            "operator_acted",
+            purpose=str(purpose),
+            act=state.act,
+            active=str(active),
+            generation=state.generation,
+            paused=state.paused,
+            pinned=str(state.pinned) if state.pinned else None,
+            held=state.held,
+        )
+        moved = before is None or before.seen is None or before.seen.active != active
+        if active is not None and moved:
+            self._probes.probe_now(TargetId(provider=active, purpose=purpose))
 
     async def _take_edits(self, connection: Any, configuration: Configuration) -> bool:
         """Take up what operators wrote since; False when the rows have to be read again."""

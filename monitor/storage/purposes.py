@@ -1,11 +1,12 @@
 """Who serves each purpose as we last saw or wrote it, and what its operator wants."""
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from monitor.domain.preference import Edit, Pointers
+from monitor.domain.preference import Pointers
 from monitor.domain.provider import ProviderRef, ProviderType, Purpose
 from monitor.domain.situation import Rule, Switch
 from monitor.storage.address import execute_each
@@ -32,6 +33,13 @@ class PurposeState:
         paused: an operator paused it.
         pinned_until: the end of a pin; None without one.
         pinned: whom a pin names, or None.
+        held: an operator promoted somebody, and no return is made by itself until he lets go.
+        held_until: the end of that; None without one.
+        ordered_at: when an operator last changed the order by an act, or None.
+        act: the number of the last act that concerns the purpose.
+        act_taken: the last one that a deciding daemon has taken up.
+        chosen_act: the last one that named who serves.
+        ordered_act: the last one that changed the order.
     """
 
     purpose: Purpose
@@ -44,27 +52,25 @@ class PurposeState:
     paused: bool
     pinned: ProviderRef | None
     pinned_until: datetime | None
+    held: bool = False
+    held_until: datetime | None = None
+    ordered_at: datetime | None = None
+    act: int = 0
+    act_taken: int = 0
+    chosen_act: int = 0
+    ordered_act: int = 0
 
 
 async def load_purposes(connection: Any) -> dict[Purpose, PurposeState]:
     """Every purpose we keep a state of."""
-    found: dict[Purpose, PurposeState] = {}
-    for row in await connection.fetch(QUERIES["load_purposes"]):
-        active = read_ref(row["provider_type"], row["provider_id"])
-        fallback = read_ref(row["fallback_provider_type"], row["fallback_provider_id"])
-        found[Purpose(row["purpose"])] = PurposeState(
-            purpose=Purpose(row["purpose"]),
-            generation=row["generation"],
-            seen=Pointers(active=active, fallback=fallback) if active else None,
-            since=row["since"],
-            rule=row["rule"],
-            chosen_at=row["chosen_at"],
-            stranded_since=row["stranded_since"],
-            paused=row["paused_at"] is not None,
-            pinned=read_ref(row["pinned_provider_type"], row["pinned_provider_id"]),
-            pinned_until=row["pinned_until"],
-        )
-    return found
+    rows = await connection.fetch(QUERIES["load_purposes"])
+    return {Purpose(row["purpose"]): _state(row) for row in rows}
+
+
+async def lock_purpose(connection: Any, purpose: Purpose) -> PurposeState | None:
+    """Lock our own state of a purpose and read it; the application's row comes first, always."""
+    row = await connection.fetchrow(QUERIES["lock_purpose"], str(purpose))
+    return None if row is None else _state(row)
 
 
 async def load_switches(connection: Any, since: datetime) -> dict[Purpose, tuple[Switch, ...]]:
@@ -79,64 +85,10 @@ async def load_switches(connection: Any, since: datetime) -> dict[Purpose, tuple
     return found
 
 
-async def adopt_edit(
-    connection: Any,
-    purpose: Purpose,
-    row: Pointers,
-    edit: Edit,
-    state: PurposeState | None,
-    names: dict[ProviderRef, str],
-    now: datetime,
-    instance: str,
-) -> bool:
-    """Take up what an operator wrote: its order, and a new generation when it names another one to serve.
-
-    Args:
-        connection: the leader's.
-        purpose: whose row it is.
-        row: what was read there.
-        edit: what it means.
-        state: what we knew before; None when the purpose is new to us.
-        names: the operator's names, for the record.
-        now: UTC; evidence from before it no longer counts.
-        instance: this daemon.
-
-    Returns:
-        False when the row has changed again meanwhile: read it anew.
-    """
-    rule = ADOPTED if state is None else OPERATOR
-    async with connection.transaction():
-        if await lock_active(connection, purpose) != row:
-            return False
-        generation = await connection.fetchval(
-            QUERIES["adopt_purpose"],
-            str(purpose),
-            *columns(row.active),
-            *columns(row.fallback),
-            now,
-            rule,
-            edit.chosen,
-        )
-        await write_preference(connection, purpose, edit.preference)
-        if edit.chosen and state is not None:
-            left = state.seen.active if state.seen else None
-            await connection.execute(
-                QUERIES["record_transition"],
-                str(purpose),
-                generation,
-                rule,
-                *columns(left),
-                names.get(left) if left else None,
-                *columns(row.active),
-                names.get(row.active),
-                "an operator chose who serves",
-                None,
-                now,
-                instance,
-                {},
-                [],
-            )
-    return True
+async def tell_active(connection: Any, purpose: Purpose, generation: int, to: ProviderRef) -> None:
+    """Tell every listener, at the end of the transaction, who serves a purpose now."""
+    payload = {"purpose": str(purpose), "generation": generation, "to": str(to)}
+    await connection.execute(QUERIES["notify"], ACTIVE_CHANNEL, json.dumps(payload))
 
 
 async def write_preference(connection: Any, purpose: Purpose, order: Sequence[ProviderRef]) -> None:
@@ -151,9 +103,31 @@ async def forget_purpose(connection: Any, purpose: Purpose) -> None:
     await connection.execute(QUERIES["forget_purpose"], str(purpose))
 
 
-async def mark_stranded(connection: Any, purpose: Purpose, since: datetime | None) -> None:
-    """Record that nobody serves since an instant, or withdraw it."""
-    await connection.execute(QUERIES["mark_stranded"], str(purpose), since)
+async def mark_stranded(connection: Any, purpose: Purpose, since: datetime | None, act: int) -> bool:
+    """Record that nobody serves since an instant, or withdraw it.
+
+    Args:
+        connection: the leader's.
+        purpose: whose.
+        since: since when; None withdraws it.
+        act: the last act that was seen.
+
+    Returns:
+        False when an operator has acted meanwhile; nothing is recorded then.
+    """
+    return await connection.fetchval(QUERIES["mark_stranded"], str(purpose), since, act) is not None
+
+
+async def take_acts(connection: Any, state: PurposeState) -> bool:
+    """Write down that a deciding daemon has taken up an operator's acts, with the instants it gave them.
+
+    Returns:
+        False when there has been another act meanwhile: read everything anew.
+    """
+    taken = await connection.fetchval(
+        QUERIES["take_acts"], str(state.purpose), state.act, state.chosen_at, state.ordered_at
+    )
+    return taken is not None
 
 
 async def lock_active(connection: Any, purpose: Purpose) -> Pointers | None:
@@ -169,6 +143,30 @@ async def lock_active(connection: Any, purpose: Purpose) -> Pointers | None:
 def columns(ref: ProviderRef | None) -> tuple[str | None, int | None]:
     """A reference as its two columns."""
     return (None, None) if ref is None else (str(ref.type), ref.id)
+
+
+def _state(row: Any) -> PurposeState:
+    active = read_ref(row["provider_type"], row["provider_id"])
+    fallback = read_ref(row["fallback_provider_type"], row["fallback_provider_id"])
+    return PurposeState(
+        purpose=Purpose(row["purpose"]),
+        generation=row["generation"],
+        seen=Pointers(active=active, fallback=fallback) if active else None,
+        since=row["since"],
+        rule=row["rule"],
+        chosen_at=row["chosen_at"],
+        stranded_since=row["stranded_since"],
+        paused=row["paused_at"] is not None,
+        pinned=read_ref(row["pinned_provider_type"], row["pinned_provider_id"]),
+        pinned_until=row["pinned_until"],
+        held=row["held_at"] is not None,
+        held_until=row["held_until"],
+        ordered_at=row["ordered_at"],
+        act=row["act"],
+        act_taken=row["act_taken"],
+        chosen_act=row["chosen_act"],
+        ordered_act=row["ordered_act"],
+    )
 
 
 def read_ref(type_: str | None, id_: int | None) -> ProviderRef | None:

@@ -4,7 +4,6 @@ Locks are taken in one order, always: the application's row first, then ours. Th
 the transaction can't commit once the lock is lost.
 """
 
-import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -22,9 +21,10 @@ from monitor.domain.situation import Decision, Rule
 from monitor.storage.audit import record_audit
 from monitor.storage.healths import StoredHealth, read_health, save_healths
 from monitor.storage.journal import add_entries
-from monitor.storage.purposes import ACTIVE_CHANNEL, columns, lock_active, mark_stranded
+from monitor.storage.purposes import columns, lock_active, mark_stranded, tell_active
 from monitor.storage.queries import QUERIES
 from monitor.storage.results import fetch_results, insert_results
+from monitor.storage.transitions import Transition, record_transition
 
 USER = "monitor"
 
@@ -43,6 +43,7 @@ class Move:
         decided_at: the `now` it was decided with.
         seen: the pointers it was decided on.
         generation: of the purpose, as we last saw it.
+        act: the last act of an operator that concerns it, as we last saw it.
         fallback: whom the fallback columns name afterwards.
         policy: in force.
         names: the operator's names.
@@ -54,6 +55,7 @@ class Move:
     decided_at: datetime
     seen: Pointers
     generation: int
+    act: int
     fallback: ProviderRef | None
     policy: Policy
     names: Mapping[ProviderRef, str]
@@ -109,9 +111,10 @@ async def commit_move(
             *columns(move.fallback),
             move.decided_at,
             str(move.decision.rule),
+            move.act,
         )
         if generation is None:
-            raise SwitchAborted("another daemon has moved the purpose")
+            raise SwitchAborted("an operator has acted on the purpose, or another daemon has moved it")
         await _record(connection, move, to, generation)
     return generation
 
@@ -120,6 +123,7 @@ async def commit_stranding(
     connection: Any,
     purpose: Purpose,
     since: datetime | None,
+    act: int,
     results: Sequence[ProbeResult],
     healths: Sequence[StoredHealth],
     journal: Sequence[tuple[Purpose, Entry]],
@@ -131,13 +135,18 @@ async def commit_stranding(
         connection: the leader's.
         purpose: whose.
         since: since when nobody serves; None withdraws it.
+        act: the last act of an operator that was seen.
         results: those not stored yet.
         healths: beliefs not stored yet.
         journal: entries not written yet, the one of this decision last.
         instance: this daemon.
+
+    Raises:
+        SwitchAborted: an operator has acted meanwhile.
     """
     async with connection.transaction():
-        await mark_stranded(connection, purpose, since)
+        if not await mark_stranded(connection, purpose, since, act):
+            raise SwitchAborted("an operator has acted on the purpose")
         await insert_results(connection, results)
         await save_healths(connection, healths)
         await add_entries(connection, journal, instance)
@@ -145,22 +154,22 @@ async def commit_stranding(
 
 async def _record(connection: Any, move: Move, to: ProviderRef, generation: int) -> None:
     decision, left = move.decision, move.seen.active
-    evidence = await fetch_results(connection, decision.evidence)
-    await connection.execute(
-        QUERIES["record_transition"],
-        str(move.purpose),
-        generation,
-        str(decision.rule),
-        *columns(left),
-        move.names.get(left),
-        *columns(to),
-        move.names.get(to),
-        decision.reason,
-        decision.failure_began_at,
-        move.decided_at,
-        move.instance,
-        policy_record(move.policy),
-        evidence,
+    await record_transition(
+        connection,
+        Transition(
+            purpose=move.purpose,
+            generation=generation,
+            rule=str(decision.rule),
+            left=left,
+            onto=to,
+            reason=decision.reason,
+            decided_at=move.decided_at,
+            instance=move.instance,
+            failure_began_at=decision.failure_began_at,
+            policy=policy_record(move.policy),
+            evidence=await fetch_results(connection, decision.evidence),
+        ),
+        move.names,
     )
     await record_audit(
         connection,
@@ -178,8 +187,7 @@ async def _record(connection: Any, move: Move, to: ProviderRef, generation: int)
             "reason": decision.reason,
         },
     )
-    payload = {"purpose": str(move.purpose), "generation": generation, "to": str(to)}
-    await connection.execute(QUERIES["notify"], ACTIVE_CHANNEL, json.dumps(payload))
+    await tell_active(connection, move.purpose, generation, to)
 
 
 async def _is_enabled(connection: Any, ref: ProviderRef) -> bool:

@@ -20,9 +20,10 @@ from monitor.domain.target import ModelName, ProbeKind, TargetId
 from monitor.probing.result_id import new_result_id
 from monitor.storage.address import Address
 from monitor.storage.daemons import DaemonRow, beat
+from monitor.storage.edits import adopt_edit
 from monitor.storage.healths import StoredHealth, save_healths
 from monitor.storage.problems import replace_problems
-from monitor.storage.purposes import adopt_edit, mark_stranded
+from monitor.storage.purposes import mark_stranded
 from monitor.storage.results import insert_results
 from tests.application_rows import ApplicationRows
 from tests.command_line import environment, llm_monitor
@@ -145,7 +146,7 @@ async def test_a_purpose_that_is_down_or_stranded_is_exit_1(database: Address, c
     down = await llm_monitor("status", "--json", env=environment(database))
     assert down.code == 1
     assert down.json["purposes"][0]["health"] == "down"
-    await mark_stranded(connection, Purpose.CHAT, datetime.fromisoformat("2026-01-01T00:00:00+00:00"))
+    await mark_stranded(connection, Purpose.CHAT, datetime.fromisoformat("2026-01-01T00:00:00+00:00"), 0)
     stranded = await llm_monitor("status", env=environment(database))
     assert stranded.code == 1
     assert "BAD NEWS: chat is stranded" in stranded.out

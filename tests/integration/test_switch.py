@@ -17,8 +17,9 @@ from monitor.domain.provider import ProviderRef, ProviderType, Purpose
 from monitor.domain.situation import Action, Decision, Rule
 from monitor.domain.target import ProbeKind, TargetId
 from monitor.storage.address import Address, connect
+from monitor.storage.edits import adopt_edit
 from monitor.storage.healths import StoredHealth, load_healths
-from monitor.storage.purposes import adopt_edit, load_purposes, load_switches
+from monitor.storage.purposes import load_purposes, load_switches
 from monitor.storage.switch import Move, SwitchAborted, commit_move
 
 NOW = datetime.now(UTC)
@@ -52,7 +53,7 @@ class World:
         self.results = [failure(one, ago) for ago in (60, 40, 20)]
         self.results.append(failure(two, 10, Outcome.OK))
 
-    def move(self, generation: int = 1) -> Move:
+    def move(self, generation: int = 1, act: int = 0) -> Move:
         return Move(
             purpose=CHAT,
             decision=Decision(
@@ -66,6 +67,7 @@ class World:
             decided_at=NOW,
             seen=Pointers(active=self.one, fallback=self.two),
             generation=generation,
+            act=act,
             fallback=self.one,
             policy=Policy(),
             names={self.one: "first", self.two: "second"},
