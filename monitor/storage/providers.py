@@ -59,7 +59,7 @@ def server_row(row: Any, notes: KeyNotes) -> ServerRow:
         enabled=row["enabled"],
         purposes=frozenset(purpose for purpose in Purpose if row[f"use_for_{purpose}"]),
         health_status=row["health_status"],
-        metadata=_decode(row["metadata"]),
+        metadata=decode_metadata(row["metadata"]),
     )
 
 
@@ -72,7 +72,7 @@ def key_row(row: Any, notes: KeyNotes) -> KeyRow:
         key_name=row["key_name"],
         key=_sealed(ref, row["encrypted_key"], notes, sealed=True),
         enabled=row["enabled"],
-        metadata=_decode(row["metadata"]),
+        metadata=decode_metadata(row["metadata"]),
     )
 
 
@@ -80,15 +80,12 @@ def _sealed(ref: ProviderRef, text: str, notes: KeyNotes, *, sealed: bool) -> Se
     return SealedKey(text, encrypted=sealed, identity=notes.identity(ref, text, sealed=sealed))
 
 
-def _snapshot(connection: Any) -> AbstractAsyncContextManager[Any]:
-    if connection.is_in_transaction():
-        transaction: AbstractAsyncContextManager[Any] = connection.transaction()
-    else:
-        transaction = connection.transaction(isolation="repeatable_read", readonly=True)
-    return transaction
+def read_server_key(text: str | None) -> SealedKey | None:
+    """A server's key as it stands in its row: sealed, or in plain text where it was written before that."""
+    return SealedKey(text, encrypted=text.startswith(_FERNET_PREFIX)) if text else None
 
 
-def _decode(text: str | None) -> object:
+def decode_metadata(text: str | None) -> object:
     """JSON as Python; text that is no JSON stays text, for the reader of metadata to complain about."""
     if text is None:
         return {}
@@ -97,3 +94,11 @@ def _decode(text: str | None) -> object:
     except ValueError:
         return text
     return decoded
+
+
+def _snapshot(connection: Any) -> AbstractAsyncContextManager[Any]:
+    if connection.is_in_transaction():
+        transaction: AbstractAsyncContextManager[Any] = connection.transaction()
+    else:
+        transaction = connection.transaction(isolation="repeatable_read", readonly=True)
+    return transaction
