@@ -11,6 +11,7 @@ from monitor.domain.observe import observe
 from monitor.domain.outcome import ProbeResult, ResultId
 from monitor.domain.policy import Policy
 from monitor.domain.provider import ProviderRef, Purpose
+from monitor.domain.reports import Hearing, hear, heard
 from monitor.domain.situation import Action, Candidate, Decision, Situation, Switch
 from monitor.domain.timeline import HealthChange, Stranding, Timeline, Turn
 
@@ -81,10 +82,18 @@ class Course:
             return False
         after = observe(before, result, self._policy)
         self.healths[ref] = after
-        word, other = (health_word(one, result.ended_at, self._policy) for one in (before, after))
-        if word != other:
-            change = HealthChange(at=result.ended_at, ref=ref, before=word, after=other, result=result.id)
-            self.timeline.changes.append(change)
+        self._tell(ref, before, after, result.ended_at, result.id)
+        return True
+
+    def hear(self, hearing: Hearing, at: datetime) -> bool:
+        """Take what applications reported; False when it is of another target than the one believed in."""
+        before = self.healths.get(hearing.ref)
+        if before is None or before.fingerprint != hearing.fingerprint:
+            return False
+        found = heard(before, hearing, at, self._policy)
+        if found is not None:
+            after = self.healths[hearing.ref] = hear(before, found, at)
+            self._tell(hearing.ref, before, after, at, found.probe.result_id)
         return True
 
     def adopt(self, entry: Entry, *, follow: bool) -> None:
@@ -161,6 +170,12 @@ class Course:
             spans.append(Stranding(since=since, reason=reason, evidence=evidence))
         elif since is None and lasts:
             spans[-1] = replace(spans[-1], until=at)
+
+    def _tell(self, ref: ProviderRef, before: Health, after: Health, at: datetime, result: ResultId) -> None:
+        word, other = (health_word(one, at, self._policy) for one in (before, after))
+        if word != other:
+            change = HealthChange(at=at, ref=ref, before=word, after=other, result=result)
+            self.timeline.changes.append(change)
 
     def _take_standings(self, facts: Facts, entry: Entry, *, recorded: bool) -> None:
         for one in facts.standings:

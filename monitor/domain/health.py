@@ -41,6 +41,34 @@ class Observation:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Heard:
+    """A failed probe and what an application's own requests showed, which made a target down together.
+
+    Attributes:
+        probe: the failed one.
+        count: the reports that spoke.
+        failures: those of them that failed.
+        first_at: the first failed one.
+        last_at: the last one.
+        sources: which processes reported failures, in alphabetical order.
+        outcomes: the reports by what they showed.
+    """
+
+    probe: Observation
+    count: int
+    failures: int
+    first_at: datetime
+    last_at: datetime
+    sources: tuple[str, ...] = ()
+    outcomes: Mapping[Outcome, int] = field(default_factory=dict)
+
+    @property
+    def began_at(self) -> datetime:
+        """The first of it all."""
+        return min(self.first_at, self.probe.started_at)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Health:
     """What we believe of one target.
 
@@ -52,6 +80,7 @@ class Health:
         runs: since the last pass, by outcome: what blocked or limited, oldest first.
         passes: passes in a row.
         fell_on: the failures that made it down; empty unless down.
+        heard: the last time that reports and a failed probe spoke against it together; None unless down.
         last: the last deep result that said anything of the target (not indeterminate, not our own defect).
         last_started_at: the start of the last deep result of any kind: the order of results.
         light_started_at: the same of light ones.
@@ -71,6 +100,7 @@ class Health:
     runs: Mapping[Outcome, tuple[Observation, ...]] = field(default_factory=dict)
     passes: int = 0
     fell_on: tuple[Observation, ...] = ()
+    heard: Heard | None = None
     last: Observation | None = None
     last_started_at: datetime | None = None
     light_started_at: datetime | None = None
@@ -95,6 +125,7 @@ def expire(health: Health, now: datetime) -> Health:
         runs={},
         passes=0,
         fell_on=(),
+        heard=None,
         starting_since=None,
         eligible_since=None,
         stale_at=None,

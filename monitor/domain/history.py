@@ -7,6 +7,7 @@ from typing import Any
 
 from monitor.domain.journal import Entry, EntryKind, Facts
 from monitor.domain.provider import ProviderRef
+from monitor.domain.reports import read_recorded
 from monitor.domain.timeline import Turn
 
 ADOPTED, OPERATOR = "adopted", "operator"
@@ -67,12 +68,14 @@ def _moved(
         text=text,
         served=turn.onto,
         results=tuple(_short(one, name) for one in evidence),
-        result_ids=tuple(str(one["id"]) for one in evidence),
+        result_ids=tuple(str(one["id"]) for one in evidence if "id" in one),
     )
 
 
 def _short(result: Mapping[str, Any], name: Callable[[ProviderRef | None], str]) -> str:
     ref = ProviderRef.parse(f"{result['provider_type']}:{result['provider_id']}")
+    if (reports := read_recorded(result)) is not None:
+        return f"{reports[0]:%H:%M:%S} {name(ref)} reported: {reports[1]}"
     began = datetime.fromisoformat(result["started_at"])
     detail = f" ({result['detail']})" if result.get("detail") else ""
     return f"{began:%H:%M:%S} {name(ref)} {result['outcome']}{detail}"

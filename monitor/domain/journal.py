@@ -14,6 +14,7 @@ from typing import Any
 from monitor.domain.health import Health
 from monitor.domain.outcome import ResultId
 from monitor.domain.provider import ProviderRef
+from monitor.domain.reports import Hearing
 from monitor.domain.situation import Decision, Situation, Switch
 
 
@@ -32,6 +33,8 @@ class EntryKind(StrEnum):
     """The one that serves answers again."""
     SETTLED = "settled"
     """A decision that was being recorded is recorded, or has failed; results in between were not judged."""
+    REPORTED = "reported"
+    """What applications reported of a target, at a judgement that rests on it."""
     AWAY = "away"
     """The records are out of reach: nothing is decided until the next reign."""
 
@@ -105,6 +108,7 @@ class Entry:
         at: its place among the purpose's results and judgements.
         kind: what is noted.
         facts: of a reign, a day or a change.
+        hearing: of what was reported.
         decided_at: of a settling, the instant of the decision; of a stranding, the same as `at`.
         done: of a settling, whether the decision was recorded.
         again_at: of a settling that failed, when to decide again.
@@ -116,6 +120,7 @@ class Entry:
     at: datetime
     kind: EntryKind
     facts: Facts | None = None
+    hearing: Hearing | None = None
     decided_at: datetime | None = None
     done: bool = False
     again_at: datetime | None = None

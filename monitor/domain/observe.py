@@ -83,6 +83,7 @@ def _passed(health: Health, seen: Observation, latency_seconds: float | None, po
         state=HealthState.UP if rises else health.state,
         since=seen.ended_at if rises else health.since,
         fell_on=() if rises else health.fell_on,
+        heard=None if rises else health.heard,
     )
     if latency_seconds is None:
         return health

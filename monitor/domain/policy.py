@@ -48,6 +48,10 @@ class Policy:
         rate_limit_count: 429s in a row that demote,
         rate_limit_span: over at least this long,
         rate_limit_at_once: or a single one that asks for longer than this.
+        report_fall: failed requests in a row that with one failed probe make a target down,
+        report_share: or this share of failed requests,
+        report_window: among so many,
+        report_span: neither those nor that probe older than this.
         stale_intervals: deep intervals without a result after which a belief is stale.
         slow_factor: latency above this multiple of the target's usual one is a warning.
         light_forward_interval: a failing light probe brings a deep one forward at most this often.
@@ -91,6 +95,10 @@ class Policy:
     rate_limit_count: int = 3
     rate_limit_span: timedelta = timedelta(seconds=120)
     rate_limit_at_once: timedelta = timedelta(seconds=300)
+    report_fall: int = 5
+    report_share: float = 0.5
+    report_window: int = 20
+    report_span: timedelta = timedelta(seconds=60)
     stale_intervals: int = 3
     slow_factor: float = 3.0
     light_forward_interval: timedelta = timedelta(seconds=60)

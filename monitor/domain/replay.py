@@ -154,6 +154,8 @@ class _Replay:
                     looks = True
                 case EntryKind.SETTLED:
                     looks = self._settle(entry) or looks
+                case EntryKind.REPORTED:
+                    looks = (entry.hearing is not None and self._course.hear(entry.hearing, at)) or looks
                 case EntryKind.AWAY:
                     self._decides, self._deadline = False, None
                 case EntryKind.STRANDED | EntryKind.RELIEVED:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 
-from monitor.domain.health import Health
+from monitor.domain.health import Health, Heard
 from monitor.domain.outcome import ResultId
 from monitor.domain.target import ProviderRef, Purpose
 
@@ -100,6 +100,7 @@ class Decision:
         to: the provider that is moved onto or qualified.
         reason: in plain words.
         evidence: the results it rests on, oldest first.
+        heard: what applications reported, where that is evidence too.
         failure_began_at: the start of the first failure behind a move; None for a return.
         wake_at: when to decide again although no result has come; None when only a result can change it.
     """
@@ -109,5 +110,6 @@ class Decision:
     to: ProviderRef | None = None
     reason: str
     evidence: tuple[ResultId, ...] = ()
+    heard: Heard | None = None
     failure_began_at: datetime | None = None
     wake_at: datetime | None = None

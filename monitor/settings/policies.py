@@ -8,6 +8,7 @@ from datetime import timedelta
 from typing import Any
 
 from monitor.domain.policy import Failback, Policy
+from monitor.domain.reports import MOST_KEPT
 
 DEFAULTS = Policy()
 NAMES = tuple(field.name for field in fields(Policy))
@@ -22,6 +23,8 @@ _AT_LEAST_ONE = (
     "rise",
     "block_count",
     "rate_limit_count",
+    "report_fall",
+    "report_window",
     "stale_intervals",
 )
 _NOT_LONGER = (
@@ -149,6 +152,11 @@ def _check(policy: Policy) -> None:
         )
     if not 0 <= policy.jitter < 0.5:
         raise PolicyError("must be at least 0 and below 0.5", "jitter")
+    for name in ("report_fall", "report_window"):
+        if getattr(policy, name) > MOST_KEPT:
+            raise PolicyError(f"no more than {MOST_KEPT} reports are kept; lower it", name)
+    if not 0 < policy.report_share <= 1:
+        raise PolicyError("must be above 0 and at most 1, as in 0.5", "report_share")
     if policy.slow_factor < 1:
         raise PolicyError("must be 1 or more", "slow_factor")
     if policy.daily_cost_usd < 0:
