@@ -38,7 +38,7 @@ from monitor.storage.embedded_folder import EmbeddedError
 from monitor.storage.errors import HOPELESS_ERRORS, STORE_ERRORS
 from monitor.storage.history import read_store_id
 from monitor.storage.leader import LeaderSession
-from monitor.storage.listener import CONFIGURATION_CHANNEL, Listener
+from monitor.storage.listener import Listener
 from monitor.storage.migrations import migrate
 from monitor.storage.spool import Spool
 from monitor.web import Role
@@ -117,7 +117,7 @@ class Daemon:
         )
         self._keyring: Keyring | None = None
         self._catalog = load_catalog()
-        self._doors = Doors(settings, self, self._metrics, self._clock.now)
+        self._doors = Doors(settings, self, self._metrics)
         self._role: Role = "starting"
         self._away: str | None = "the database has not answered yet"
         self._stopping = asyncio.Event()
@@ -170,10 +170,9 @@ class Daemon:
             await asyncio.gather(lives, stops, return_exceptions=True)
             await self._close_lead()
             await self._spool.close()
-            # The doors first: an embedded database waits for those who ask it.
-            await self._doors.close()
             if self._embedded is not None:
                 await self._embedded.stop()
+            await self._doors.close()
             log.info("stopped")
 
     async def _open_doors(self) -> None:
@@ -246,7 +245,6 @@ class Daemon:
         finally:
             await connection.close()
         self._prepared = True
-        await self._doors.database_found(address)
 
     async def _open_keyring(self, connection: Any) -> Keyring | None:
         settings = self._settings
@@ -264,9 +262,7 @@ class Daemon:
         if session.lost.is_set():
             return
         lead = self._lead or await self._new_lead()
-        listener = Listener(
-            address, [CONFIGURATION_CHANNEL], lambda *_: lead.rows_changed(), lead.rows_changed
-        )
+        listener = Listener(address, list(lead.channels), lead.notified, lead.missed)
         listens = asyncio.create_task(listener.run(), name="listener")
         try:
             await lead.take_up(session)

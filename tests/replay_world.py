@@ -14,6 +14,7 @@ from monitor.domain.outcome import Outcome, ProbeResult, ResultId
 from monitor.domain.policy import Policy
 from monitor.domain.preference import Pointers
 from monitor.domain.provider import ProviderRef, Purpose
+from monitor.domain.reports import Report, ReportOutcome
 from monitor.domain.situation import Action, Switch
 from monitor.domain.target import ProbeKind, Target, TargetId
 from monitor.domain.timeline import Turn
@@ -23,6 +24,7 @@ from monitor.jobs.judge_purposes import JudgePurposes
 from monitor.jobs.pending import Pending
 from monitor.jobs.probe_target import ProbeTarget, Schedule
 from monitor.jobs.store_watch import StoreWatch
+from monitor.jobs.take_reports import TakeReports
 from monitor.metrics import Metrics
 from monitor.storage.journal import ENTRY
 from monitor.storage.purposes import PurposeState
@@ -57,6 +59,9 @@ def quick_policy() -> Policy:
         rate_limit_span=span(2),
         rate_limit_at_once=span(5),
         starting_grace=span(4),
+        report_fall=2,
+        report_window=4,
+        report_span=span(3),
         window=6,
         window_failures=3,
         hold=span(3),
@@ -165,6 +170,16 @@ class World:
             resync=lambda: None,
             instance=INSTANCE,
         )
+        self.reports = TakeReports(
+            beliefs=self.beliefs,
+            pending=cast("Pending", self.kept),
+            journal=self.journal,
+            judge=self.judge,
+            probes=self.probes,
+            metrics=metrics,
+            now=lambda: self.now,
+        )
+        self.probes.hear = self.reports.hear
         self.probes.judge = self.judge.judge
         self.probes.judge_due = self.judge.judge_due
         self.beliefs.purposes = {PURPOSE: self.state}
@@ -402,6 +417,15 @@ class World:
             self.attend()
 
         self.plan(timedelta(seconds=took + late), take)
+
+    def report(self, ref: ProviderRef, failed: int, passed: int, age: float) -> None:
+        """An application tells of its requests, some seconds old: first what failed."""
+        at = self.now - timedelta(seconds=age)
+        outcomes = [ReportOutcome.TIMEOUT] * failed + [ReportOutcome.OK] * passed
+        self.reports.take(
+            self.id_of(ref), [Report(at=at, outcome=outcome, source="app@host:1") for outcome in outcomes]
+        )
+        self.attend()
 
     def plan(self, delay: timedelta, do: Callable[[], None]) -> None:
         heapq.heappush(self.due, Due(self.now + delay, next(self.numbers), do, self.daemon))

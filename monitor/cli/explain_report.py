@@ -14,6 +14,7 @@ from monitor.domain.journal import Facts
 from monitor.domain.policy import Policy
 from monitor.domain.provider import ProviderRef, Purpose
 from monitor.domain.replay import Replayed, replay
+from monitor.domain.reports import read_recorded
 from monitor.storage.record import Record, RecordedMove
 
 
@@ -131,6 +132,9 @@ def as_json(report: Report) -> dict[str, Any]:
         "rule": facts.rule,
         "reason": report.move.turn.reason if report.move else None,
         "evidence": list(report.move.turn.evidence) if report.move else [],
+        "reports": [one for one in report.move.evidence if one.get("kind") == "reports"]
+        if report.move
+        else [],
         "stranded_since": facts.stranded_since.isoformat() if facts.stranded_since else None,
         "paused": facts.paused,
         "pinned": _ref(facts.pinned, report.names),
@@ -173,6 +177,8 @@ def _candidate(one: Standpoint, report: Report) -> dict[str, Any]:
 
 
 def _words(who: str, result: Mapping[str, Any]) -> tuple[str, ...]:
+    if (reports := read_recorded(result)) is not None:
+        return (f"{reports[0]:%H:%M:%S}", who, f"reported: {reports[1]}")
     began = datetime.fromisoformat(str(result["started_at"]))
     detail = str(result.get("detail") or "")
     return (f"{began:%H:%M:%S}", who, str(result["outcome"]), *([f"({detail})"] if detail else []))

@@ -8,6 +8,7 @@ from datetime import date, datetime
 from monitor.domain.journal import Entry, EntryKind, Facts, standings_of, told
 from monitor.domain.policy import policy_record
 from monitor.domain.provider import ProviderRef, Purpose
+from monitor.domain.reports import Hearing
 from monitor.domain.situation import Action, Decision, Situation
 from monitor.domain.target import TargetId
 from monitor.jobs.beliefs import Beliefs
@@ -68,6 +69,11 @@ class Journal:
             kind = EntryKind.REIGN if last is None else EntryKind.DAY
             whole = self._whole(purpose, self._telling(facts, situation, begun, {}))
             self._add(purpose, Entry(at=at, kind=kind, facts=replace(whole, chosen=last is None)))
+
+    def heard(self, id_: TargetId, hearing: Hearing, at: datetime) -> None:
+        """Note what applications reported of a target, before the judgement that rests on it."""
+        if id_.purpose is not None:
+            self._add(id_.purpose, Entry(at=at, kind=EntryKind.REPORTED, hearing=hearing))
 
     def settled(
         self,

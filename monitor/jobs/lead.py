@@ -1,7 +1,7 @@
 """All the jobs of a daemon that decides, from the moment it leads until it no longer does."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from datetime import datetime, timedelta
 
@@ -24,13 +24,16 @@ from monitor.jobs.spool_results import SpoolResults, drain_all
 from monitor.jobs.store_results import StoreResults
 from monitor.jobs.store_watch import StoreWatch
 from monitor.jobs.sync_targets import SyncTargets
+from monitor.jobs.take_reports import TakeReports
 from monitor.metrics import Metrics
 from monitor.storage.daemons import DaemonRow, forget_silent_daemons
 from monitor.storage.healths import load_healths
 from monitor.storage.history import read_store_id
 from monitor.storage.leader import LeaderSession
+from monitor.storage.listener import CONFIGURATION_CHANNEL
 from monitor.storage.purposes import PurposeState, load_purposes, load_switches
 from monitor.storage.references import load_references
+from monitor.storage.reports import REPORTS_CHANNEL
 from monitor.storage.results import spent_since
 from monitor.storage.spool import Spool
 
@@ -96,10 +99,37 @@ class Lead:
             resync=self.rows_changed,
             instance=str(identity.instance),
         )
+        self._reports = TakeReports(
+            beliefs=self.beliefs,
+            pending=self._pending,
+            journal=self._journal,
+            judge=self.judge,
+            probes=self._probes,
+            metrics=metrics,
+            now=now,
+        )
         self._probes.judge = self.judge.judge
         self._probes.judge_due = self.judge.judge_due
+        self._probes.hear = self._reports.hear
         self._prune = Prune(keep, now)
         self._sync: SyncTargets | None = None
+
+    @property
+    def channels(self) -> Mapping[str, Callable[[str], None]]:
+        """What is done at a notification, by its channel; given the payload."""
+        return {
+            CONFIGURATION_CHANNEL: lambda _: self.rows_changed(),
+            REPORTS_CHANNEL: lambda _: self._reports.arrived(),
+        }
+
+    def notified(self, channel: str, payload: str) -> None:
+        """Somebody has said that something is new."""
+        self.channels[channel](payload)
+
+    def missed(self) -> None:
+        """Notifications may have been missed."""
+        self.rows_changed()
+        self._reports.arrived()
 
     def rows_changed(self) -> None:
         """Some row of the application has changed."""
@@ -157,6 +187,7 @@ class Lead:
             self._spools.drain,
             self._journal.run,
             self._sync.run,
+            self._reports.run,
             self.judge.run,
             self._prune.run,
         )

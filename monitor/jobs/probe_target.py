@@ -10,11 +10,12 @@ import structlog
 from monitor.domain.application_status import warnings
 from monitor.domain.budget import stretch
 from monitor.domain.eligibility import blocks
-from monitor.domain.health import Health, expect
+from monitor.domain.health import Health, HealthState, expect
 from monitor.domain.observe import observe
 from monitor.domain.outcome import Outcome, ProbeResult, Vote
 from monitor.domain.policy import Policy
 from monitor.domain.provider import Purpose
+from monitor.domain.reports import words
 from monitor.domain.schedule import deep_interval, is_contested, light_interval
 from monitor.domain.target import ProbeKind, Target, TargetId
 from monitor.jobs.beliefs import Beliefs
@@ -73,9 +74,11 @@ class ProbeTarget:
         self._schedule = schedule
         self._now = now
         self._forwarded: dict[TargetId, datetime] = {}
+        self._hastened: dict[TargetId, datetime] = {}
         self._invalid: set[TargetId] = set()
         self.judge: Callable[[Purpose | None, datetime], None] = lambda _purpose, _at: None
         self.judge_due: Callable[[Purpose | None, datetime], None] = lambda _purpose, _at: None
+        self.hear: Callable[[TargetId, Health, datetime], Health] = lambda _id, health, _at: health
 
     def start(self, target: Target) -> None:
         """Begin to probe a target; its first probes come soon, spread over all that start."""
@@ -92,11 +95,30 @@ class ProbeTarget:
             self._schedule.remove(_job(id_, kind))
         self._beliefs.intervals.pop(id_, None)
         self._forwarded.pop(id_, None)
+        self._hastened.pop(id_, None)
         self._invalid.discard(id_)
 
     def probe_now(self, id_: TargetId) -> None:
         """Bring the next deep probe forward to now."""
         self._schedule.run_now(_job(id_, ProbeKind.DEEP))
+
+    def hasten(self, id_: TargetId) -> None:
+        """Bring the next deep probe forward because an application's request failed.
+
+        However many say so, once in a re-check interval; and one that is down, blocked or limited, or whose
+        probes have cost enough today, no more often than it is probed anyway.
+        """
+        target, health = self._beliefs.targets.get(id_), self._beliefs.healths.get(id_)
+        if target is None or health is None or id_.purpose is None:
+            return
+        policy, now = self._beliefs.policy_for(id_.purpose), self._now()
+        wanted, interval = self._wanted(target, policy), self._interval(target, policy)
+        settled = health.state is HealthState.DOWN or bool(blocks(health, now, policy))
+        patience = interval if settled or interval > wanted else policy.recheck_interval
+        last = self._hastened.get(id_)
+        if last is None or now - last >= patience:
+            self._hastened[id_] = now
+            self.probe_now(id_)
 
     def reschedule(self, id_: TargetId, *, after_result: bool = False) -> None:
         """Plan the next deep probe anew; nothing changes when its interval does not.
@@ -144,6 +166,8 @@ class ProbeTarget:
             before = self._beliefs.healths[target.id]
         policy = self._beliefs.policy_for(target.id.purpose)
         after = observe(before, result, policy)
+        if result.kind is ProbeKind.DEEP:
+            after = self.hear(target.id, after, result.ended_at)
         self._beliefs.healths[target.id] = after
         if replace(before, light_started_at=after.light_started_at) != after:
             self._pending.mark(target.id)
@@ -197,6 +221,7 @@ class ProbeTarget:
                 after=str(after.state),
                 outcome=str(result.outcome),
                 detail=result.detail or None,
+                requests=words(after.heard) if after.heard is not None else None,
             )
         for name, found in (("block", blocks), ("warning", warnings)):
             old, new = found(before, now, policy), found(after, now, policy)
@@ -205,11 +230,14 @@ class ProbeTarget:
             for one in sorted(old - new):
                 log.info(f"{name}_ended", **who, **{name: str(one)})
 
-    def _interval(self, target: Target, policy: Policy) -> timedelta:
+    def _wanted(self, target: Target, policy: Policy) -> timedelta:
         health, now = self._beliefs.healths[target.id], self._now()
         role, purpose = self._beliefs.role(target.id), target.id.purpose
         state = self._beliefs.purposes.get(purpose) if purpose is not None else None
-        wanted = deep_interval(target, role, health, now, policy, state.chosen_at if state else None)
+        return deep_interval(target, role, health, now, policy, state.chosen_at if state else None)
+
+    def _interval(self, target: Target, policy: Policy) -> timedelta:
+        wanted = self._wanted(target, policy)
         if wanted <= policy.recheck_interval:
             # An answer that is wanted soon decides who serves: it is worth its price.
             return wanted
@@ -220,7 +248,7 @@ class ProbeTarget:
             spent_usd=spending.spent_usd.get(ref, 0.0),
             round_usd=spending.round_usd(ref),
             limit_usd=policy.daily_cost_usd if limit is None else limit,
-            now=now,
+            now=self._now(),
         )
 
     def _put(

@@ -11,11 +11,14 @@ from monitor.storage.journal import prune_journal
 from monitor.storage.keys import forget_keys_of_deleted_rows
 from monitor.storage.leader import LeaderSession
 from monitor.storage.partitions import ensure_partitions, prune
+from monitor.storage.reports import prune_reports
 
 log = structlog.get_logger()
 
 EVERY_SECONDS = 3600.0
 JOURNAL_KEPT = timedelta(days=90)
+REPORTS_KEPT = timedelta(days=1)
+"""What was decided on stands in the journal and with the moves; the rest is for a person who looks soon."""
 
 
 class Prune:
@@ -34,6 +37,7 @@ class Prune:
                     dropped = await prune(connection, self._now(), keep=self._keep)
                     await forget_keys_of_deleted_rows(connection)
                     await prune_journal(connection, self._now() - JOURNAL_KEPT)
+                    await prune_reports(connection, self._now() - REPORTS_KEPT)
                 if dropped:
                     log.info("results_pruned", partitions=dropped)
             except STORE_ERRORS as error:

@@ -61,17 +61,11 @@ _OPENAI_CLIENT = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Call:
-    """One request of a purpose, with all that litellm needs to make it.
-
-    Attributes:
-        model: as the provider names it.
-        routed: the same with litellm's prefix.
-    """
+    """One request of a purpose, with all that litellm needs to make it."""
 
     purpose: Purpose
     provider: str
     model: str
-    routed: str
     api_base: str | None
     key: str | None = field(repr=False)
     max_tokens: int
@@ -246,7 +240,7 @@ class LitellmProber:
     def _arguments(self, call: Call, deadline: Deadline) -> dict[str, object]:
         key = call.key or NO_KEY
         arguments: dict[str, object] = {
-            "model": call.routed,
+            "model": call.model,
             "custom_llm_provider": call.provider,
             "api_key": key,
             "timeout": deadline.limits.whole,

@@ -26,7 +26,7 @@ class RecordedMove:
         left_name: the name of the one that was left, as it was then.
         onto_name: the same of the other one.
         policy: in force then, durations in seconds; empty for an operator's move.
-        evidence: copies of the results it rests on, as JSON has them, oldest first.
+        evidence: copies of the results it rests on, as JSON has them, oldest first, and of what was reported.
     """
 
     turn: Turn
@@ -123,7 +123,7 @@ async def read_moves(
                 left=read_ref(row["from_provider_type"], row["from_provider_id"]),
                 onto=read_ref(row["to_provider_type"], row["to_provider_id"]),
                 reason=row["reason"],
-                evidence=tuple(ResultId(one["id"]) for one in row["evidence"]),
+                evidence=tuple(ResultId(one["id"]) for one in row["evidence"] if "id" in one),
                 failure_began_at=row["failure_began_at"],
             ),
             generation=row["generation"],

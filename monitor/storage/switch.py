@@ -17,6 +17,7 @@ from monitor.domain.outcome import ProbeResult
 from monitor.domain.policy import Policy, policy_record
 from monitor.domain.preference import Pointers
 from monitor.domain.provider import ProviderRef, ProviderType, Purpose
+from monitor.domain.reports import recorded
 from monitor.domain.situation import Decision, Rule
 from monitor.storage.audit import record_audit
 from monitor.storage.healths import StoredHealth, read_health, save_healths
@@ -154,6 +155,9 @@ async def commit_stranding(
 
 async def _record(connection: Any, move: Move, to: ProviderRef, generation: int) -> None:
     decision, left = move.decision, move.seen.active
+    evidence = await fetch_results(connection, decision.evidence)
+    if decision.heard is not None:
+        evidence.append(recorded(decision.heard, left))
     await record_transition(
         connection,
         Transition(
@@ -167,7 +171,7 @@ async def _record(connection: Any, move: Move, to: ProviderRef, generation: int)
             instance=move.instance,
             failure_began_at=decision.failure_began_at,
             policy=policy_record(move.policy),
-            evidence=await fetch_results(connection, decision.evidence),
+            evidence=evidence,
         ),
         move.names,
     )

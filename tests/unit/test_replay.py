@@ -5,6 +5,7 @@ from typing import Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from monitor.domain.journal import EntryKind
 from monitor.domain.outcome import Outcome
 from monitor.domain.replay import Replayed, replay
 from monitor.domain.timeline import Turn
@@ -21,11 +22,15 @@ MOODS = st.sampled_from([GOOD, GOOD, GOOD, GOOD, BAD, BAD, BAD, *Outcome])
 TIMES = st.sampled_from([0.0, 0.1, 0.5, 1.0])
 LATE = st.sampled_from([0.0, 0.0, 0.3])
 PROBES = st.tuples(st.just("probe"), REFS, OUTCOMES, TIMES, LATE, st.sampled_from([None, None, 1.0, 9.0]))
+TRAFFIC = st.tuples(st.just("traffic"), REFS, st.sampled_from([GOOD, BAD, BAD]), LATE, st.integers(1, 4))
 ROUNDS = st.tuples(
     st.just("round"), st.lists(MOODS, min_size=3, max_size=3), st.sampled_from([2, 4, 8, 12]), LATE
 )
 OTHERS = st.one_of(
     st.tuples(st.just("choose"), REFS),
+    st.tuples(
+        st.just("report"), REFS, st.integers(0, 3), st.integers(0, 2), st.sampled_from([0.0, 0.2, 2.0])
+    ),
     st.tuples(st.just("pause")),
     st.tuples(st.just("pin"), REFS, st.sampled_from([1.0, 5.0])),
     st.tuples(
@@ -44,7 +49,9 @@ OTHERS = st.one_of(
 )
 WARM: list[Step] = [("round", [GOOD, GOOD, GOOD], 3, 0.0)]
 DISTURBED = st.lists(
-    st.one_of(ROUNDS, ROUNDS, ROUNDS, ROUNDS, PROBES, OTHERS, st.just(("restore",))), min_size=8, max_size=25
+    st.one_of(ROUNDS, ROUNDS, ROUNDS, TRAFFIC, TRAFFIC, PROBES, OTHERS, st.just(("restore",))),
+    min_size=8,
+    max_size=25,
 )
 STEPS = DISTURBED.map(lambda steps: [*WARM, *steps])
 
@@ -62,6 +69,15 @@ def live(world: World, steps: list[Step]) -> None:
                     for ref, outcome in zip((A, B, C), outcomes, strict=True):
                         world.probe(ref, outcome, late=late)
                     world.wait(0.7)
+            case "traffic":
+                ref, outcome, late, failed = arguments
+                world.report(ref, failed, 0, 0.0)
+                world.probe(ref, outcome, late=late)
+                for other in {A, B, C} - {ref}:
+                    world.probe(other, GOOD, late=0.1)
+                world.wait(0.05)
+                world.report(ref, failed, 0, 0.0)
+                world.wait(0.7)
             case "settles":
                 world.settles = arguments[0], arguments[1]
             case _:
@@ -95,3 +111,18 @@ def test_every_recorded_decision_is_made_again_at_its_instant(steps: list[Step])
     active = world.beliefs.active(PURPOSE)
     assert followed.course.facts is not None
     assert followed.course.facts.active == active
+
+
+def test_a_fall_by_reports_is_decided_again() -> None:
+    world = World(POLICY)
+    steps: list[Step] = [
+        *WARM,
+        ("traffic", A, BAD, 0.0, 2),
+        ("probe", B, GOOD, 0.1, 0.0, None),
+        ("wait", 1.0),
+    ]
+    live(world, steps)
+    assert "requests failed" in world.moves[0].reason
+    assert [entry.kind for entry in world.entries].count(EntryKind.REPORTED) >= 1
+    followed = again(world, follow=True)
+    assert (followed.differences, list(followed.reproduced)) == ((), world.moves)
