@@ -117,7 +117,7 @@ class Daemon:
         )
         self._keyring: Keyring | None = None
         self._catalog = load_catalog()
-        self._doors = Doors(settings, self, self._metrics)
+        self._doors = Doors(settings, self, self._metrics, self._clock.now)
         self._role: Role = "starting"
         self._away: str | None = "the database has not answered yet"
         self._stopping = asyncio.Event()
@@ -170,9 +170,10 @@ class Daemon:
             await asyncio.gather(lives, stops, return_exceptions=True)
             await self._close_lead()
             await self._spool.close()
+            # The doors first: an embedded database waits for those who ask it.
+            await self._doors.close()
             if self._embedded is not None:
                 await self._embedded.stop()
-            await self._doors.close()
             log.info("stopped")
 
     async def _open_doors(self) -> None:
@@ -245,6 +246,7 @@ class Daemon:
         finally:
             await connection.close()
         self._prepared = True
+        await self._doors.database_found(address)
 
     async def _open_keyring(self, connection: Any) -> Keyring | None:
         settings = self._settings

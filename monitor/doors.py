@@ -1,39 +1,95 @@
-"""The daemon's HTTP doors: builds what they serve, opens and closes them."""
+"""The daemon's HTTP doors: builds what they serve, opens and closes them, and gives them the database."""
 
+import asyncio
+import time
+from collections.abc import Callable
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import structlog
+
+from monitor.keyring import Keyring, KeyringError, generate, load_or_create
 from monitor.metrics import Metrics
 from monitor.settings import Settings
+from monitor.storage.address import Address, create_pool
+from monitor.storage.listener import Listener
+from monitor.storage.tokens import TOKEN_CHANNEL
 from monitor.web import DaemonState, WebServer, create_app, create_open_app
+from monitor.web.access import Access
+from monitor.web.certificate import load_certificate
+from monitor.web.guard import Entrance
+from monitor.web.rules import DoorRules
+from monitor.web.sessions import Sessions
+from monitor.web.throttle import Throttle
+
+COOKIE_KEY_FILE = "cookie.key"
+POOL_SIZE = 8
+POOL_COMMAND_SECONDS = 15.0
+POOL_CLOSE_SECONDS = 2.0
+
+log = structlog.get_logger()
 
 
 class Doors:
     """The main door, and the one for the open pages alone where a setting asks for it."""
 
-    def __init__(self, settings: Settings, state: DaemonState, metrics: Metrics) -> None:
+    def __init__(
+        self, settings: Settings, state: DaemonState, metrics: Metrics, now: Callable[[], datetime]
+    ) -> None:
+        """Build them; nothing is opened or read yet.
+
+        Args:
+            settings: all of them.
+            state: the daemon.
+            metrics: its metrics.
+            now: UTC.
+        """
         self._settings = settings
-        self._servers = [WebServer(create_app(state, metrics), settings.host, settings.port)]
-        if settings.metrics_listen is not None:
-            host, port = settings.metrics_listen
-            self._servers.append(
-                WebServer(
-                    create_open_app(state, metrics),
-                    host,
-                    port,
-                    host_setting="MONITOR_METRICS_LISTEN",
-                    port_setting="MONITOR_METRICS_LISTEN",
-                )
-            )
+        self._now = now
+        self._address: Address | None = None
+        self._pool: Any = None
+        self._listens: asyncio.Task[None] | None = None
+        self._access = Access(lambda: self._pool, time.monotonic)
+        self._entrance = Entrance(
+            rules=DoorRules(
+                host=settings.host, allowed_hosts=settings.allowed_hosts, trust_proxy=settings.trust_proxy
+            ),
+            access=self._access,
+            throttle=Throttle(time.monotonic),
+        )
+        self._app = create_app(state, metrics, self._entrance)
+        self._open_app = create_open_app(state, metrics)
+        self._servers: list[WebServer] = []
 
     @property
     def url(self) -> str:
-        """Where the main door answers."""
-        return f"http://{self._settings.host}:{self._servers[0].port}"
+        """Where the main door answers, once it is open."""
+        host, port = self._settings.host, self._servers[0].port
+        scheme = "http" if self._settings.tls_cert is None else "https"
+        return f"{scheme}://[{host}]:{port}" if ":" in host else f"{scheme}://{host}:{port}"
 
     async def open(self) -> None:
         """Answer requests; either all doors are open, or none.
 
         Raises:
             ListenError: an address can't be listened on.
+            CertificateError: the certificate or its key can't be used.
         """
+        settings = self._settings
+        certificate = load_certificate(settings.tls_cert, settings.tls_key)
+        self._servers = [WebServer(self._app, settings.host, settings.port, certificate=certificate)]
+        if settings.metrics_listen is not None:
+            host, port = settings.metrics_listen
+            self._servers.append(
+                WebServer(
+                    self._open_app,
+                    host,
+                    port,
+                    host_setting="MONITOR_METRICS_LISTEN",
+                    port_setting="MONITOR_METRICS_LISTEN",
+                )
+            )
         try:
             for server in self._servers:
                 await server.start()
@@ -41,7 +97,53 @@ class Doors:
             await self.close()
             raise
 
+    async def database_found(self, address: Address) -> None:
+        """Answer from this database from now on; the one that is in use already stays so.
+
+        No connection is made here: each is made when somebody asks, and made anew when it has ended.
+        """
+        if self._entrance.sessions is None:
+            self._entrance.sessions = Sessions(_cookie_keyring(self._settings.data_dir), self._now)
+        if address == self._address:
+            return
+        await self._leave_database()
+        self._pool = await create_pool(
+            address, min_size=0, max_size=POOL_SIZE, command_timeout=POOL_COMMAND_SECONDS
+        )
+        self._address = address
+        self._app.state.pool = self._pool
+        listener = Listener(address, [TOKEN_CHANNEL], self._hear, self._access.forget)
+        self._listens = asyncio.create_task(listener.run(), name="door listener")
+
     async def close(self) -> None:
-        """Answer no more; the doors that were never opened stay closed."""
+        """Answer no more, and leave the database."""
         for server in self._servers:
             await server.stop()
+        await self._leave_database()
+
+    def _hear(self, channel: str, payload: str) -> None:
+        if channel == TOKEN_CHANNEL:
+            self._access.forget(int(payload) if payload.isdecimal() else None)
+
+    async def _leave_database(self) -> None:
+        listens, pool = self._listens, self._pool
+        self._listens = self._pool = self._address = self._app.state.pool = None
+        self._access.forget()
+        if listens is not None:
+            listens.cancel()
+            await asyncio.gather(listens, return_exceptions=True)
+        if pool is not None:
+            try:
+                async with asyncio.timeout(POOL_CLOSE_SECONDS):
+                    await pool.close()
+            except TimeoutError:
+                pool.terminate()
+
+
+def _cookie_keyring(folder: Path) -> Keyring:
+    try:
+        return Keyring(load_or_create(folder / COOKIE_KEY_FILE))
+    except KeyringError as error:
+        # Logins are a convenience: without a disk they last until the daemon ends.
+        log.warning("login_key_not_kept", reason=str(error))
+        return Keyring(generate())

@@ -12,6 +12,7 @@ _THEIRS = (
     ("monitor.storage.application_tables", "SchemaError"),
     ("monitor.storage.embedded_folder", "EmbeddedError"),
     ("monitor.storage.visit", "VisitRefused"),
+    ("monitor.web.certificate", "CertificateError"),
     ("monitor.web.listen", "ListenError"),
 )
 

@@ -6,6 +6,8 @@ from enum import StrEnum
 
 from monitor.domain.provider import ProviderType, Purpose
 
+OPENROUTER = "openrouter"
+
 
 class BusyCounters(StrEnum):
     """Where a server tells that it works although it does not answer in time."""
@@ -85,6 +87,25 @@ class CatalogEntry:
         if root is None:
             return None
         return f"{root}{self.api_base_suffix}{self.call_paths.get(purpose, '')}"
+
+    def call_model(self, purpose: Purpose, model: str, base_url: str | None) -> str:
+        """The `model` for a litellm call: with litellm's prefix, so that it alone tells the route.
+
+        litellm takes a first word that is the route's own name off the model: without the prefix a server
+        that serves `openai/gpt-oss-20b` through the route `openai` would be asked for `gpt-oss-20b`.
+
+        Args:
+            purpose: what is called for; it has to be one that the entry serves.
+            model: as the provider names it; a hosted one's may carry litellm's prefix already.
+            base_url: the row's address, or None.
+        """
+        route = self.litellm_providers[purpose]
+        own = self.type is ProviderType.API_KEY and base_url in (None, self.api_base)
+        if own and (route != OPENROUTER or model.count("/") > 1):
+            model = model.removeprefix(f"{route}/")
+        if route == OPENROUTER and "/" not in model:
+            model = f"{OPENROUTER}/{model}"  # its own ids alone may be written without their maker: `auto`
+        return f"{route}/{model}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

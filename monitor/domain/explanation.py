@@ -7,10 +7,12 @@ from datetime import datetime, timedelta
 from monitor.domain.application_status import warnings
 from monitor.domain.course import health_word
 from monitor.domain.eligibility import PROBED_BLOCKS, blocking_run, eligible_from
-from monitor.domain.failover import decide, failure_of, hold_for, obstacle
+from monitor.domain.failover import decide, hold_for
+from monitor.domain.failure import failure_of
 from monitor.domain.health import Health, HealthState, failing_streak, window_failures
 from monitor.domain.policy import Failback, Policy
 from monitor.domain.provider import ProviderRef
+from monitor.domain.search import obstacle
 from monitor.domain.situation import Action, Candidate, Decision, Situation
 
 LAST = 5

@@ -35,6 +35,7 @@ class Metadata:
         models_path: instead of the catalog's.
         busy_counters: instead of the catalog's.
         embedding_space: names the vector space of its embeddings.
+        model_aliases: a caller's name of a model to the provider's own.
         probe: how it is probed.
     """
 
@@ -46,6 +47,7 @@ class Metadata:
     models_path: str | None = None
     busy_counters: BusyCounters | None = None
     embedding_space: str | None = None
+    model_aliases: Mapping[str, str] = field(default_factory=dict)
     probe: ProbeSettings = field(default_factory=ProbeSettings)
 
 
@@ -68,6 +70,7 @@ def read_metadata(raw: object) -> Metadata:
         models_path=_path(raw, "models_path"),
         busy_counters=_busy_counters(_text(raw, "busy_counters")),
         embedding_space=_text(raw, "embedding_space"),
+        model_aliases=_aliases(raw.get("model_aliases")),
         probe=_probe(raw.get("probe")),
     )
 
@@ -80,6 +83,18 @@ def _models(raw: object) -> dict[Purpose, str]:
         purpose: text
         for purpose in Purpose
         if (text := _text(raw, purpose.value, "metadata.models.")) is not None
+    }
+
+
+def _aliases(raw: object) -> dict[str, str]:
+    if raw is None:
+        return {}
+    if not isinstance(raw, Mapping):
+        raise RowProblem(
+            f'metadata.model_aliases is {_kind(raw)}: write an object of names, as in {{"gpt-4o": "llama"}}'
+        )
+    return {
+        str(name): text for name in raw if (text := _text(raw, name, "metadata.model_aliases.")) is not None
     }
 
 

@@ -81,7 +81,7 @@ async def unknown_offers(connection: Any, keyring: Keyring | None, offers: Seque
 
 
 async def adopt(
-    connection: Any, keyring: Keyring | None, offers: Sequence[Offer], catalog: Catalog
+    connection: Any, keyring: Keyring | None, offers: Sequence[Offer], catalog: Catalog, *, by: str = USER
 ) -> list[str]:
     """Make rows of what was found, all or nothing; rows that are there already are never touched.
 
@@ -92,6 +92,7 @@ async def adopt(
         keyring: seals the keys; without one they are left where they are.
         offers: what `find_offers` found.
         catalog: says what each provider serves.
+        by: who takes them up; stands in the rows and in the audit.
 
     Returns:
         What was done, a line each, for a person.
@@ -107,14 +108,14 @@ async def adopt(
                     "set BYOK_ENCRYPTION_KEY (llm-monitor generate-key makes one)"
                 )
                 continue
-            ref = await _add(connection, keyring, offer)
+            ref = await _add(connection, keyring, offer, by)
             if ref is None:
                 done.append(f"{_describe(offer)}: not taken up, for another key has the name {KEY_NAME}")
                 continue
             added.append((ref, _purposes(offer, catalog), _name(offer)))
             done.append(f"{_describe(offer)}: taken up as {ref}")
         for purpose in Purpose:
-            done += await _serve(connection, purpose, [one for one in added if purpose in one[1]])
+            done += await _serve(connection, purpose, [one for one in added if purpose in one[1]], by)
     return done
 
 
@@ -150,9 +151,9 @@ async def offer_environment(
         log.info("nothing_to_adopt", reason="no key and no server was found that is not here already")
 
 
-async def _add(connection: Any, keyring: Keyring | None, offer: Offer) -> ProviderRef | None:
+async def _add(connection: Any, keyring: Keyring | None, offer: Offer, by: str) -> ProviderRef | None:
     if isinstance(offer, FoundServer):
-        return await _add_server(connection, offer)
+        return await _add_server(connection, offer, by)
     if keyring is None:
         return None
     return await add_api_key(
@@ -160,12 +161,12 @@ async def _add(connection: Any, keyring: Keyring | None, offer: Offer) -> Provid
         provider=offer.provider,
         key_name=KEY_NAME,
         encrypted_key=keyring.seal(offer.key).text,
-        created_by=USER,
+        created_by=by,
         metadata={},
     )
 
 
-async def _add_server(connection: Any, offer: FoundServer) -> ProviderRef:
+async def _add_server(connection: Any, offer: FoundServer, by: str) -> ProviderRef:
     by_purpose = offer.models_by_purpose()
     # A server with one model is asked for that one, whichever it will be tomorrow; of several, one is named.
     named = {str(purpose): model for purpose, model in by_purpose.items()} if len(offer.models) > 1 else {}
@@ -178,7 +179,7 @@ async def _add_server(connection: Any, offer: FoundServer) -> ProviderRef:
             server_type=offer.server_type,
             base_url=offer.base_url,
             purposes=frozenset(by_purpose),
-            created_by=USER,
+            created_by=by,
             metadata={"models": named} if named else {},
         )
         if ref is not None:
@@ -186,14 +187,14 @@ async def _add_server(connection: Any, offer: FoundServer) -> ProviderRef:
 
 
 async def _serve(
-    connection: Any, purpose: Purpose, able: Sequence[tuple[ProviderRef, frozenset[Purpose], str]]
+    connection: Any, purpose: Purpose, able: Sequence[tuple[ProviderRef, frozenset[Purpose], str]], by: str
 ) -> list[str]:
     if not able:
         return []
     # Vectors of two models never mix: a second embedder is for the operator to name.
     second = able[1] if len(able) > 1 and purpose is not Purpose.EMBEDDINGS else None
     if not await set_active_if_absent(
-        connection, purpose, able[0][0], fallback=second[0] if second else None, updated_by=USER
+        connection, purpose, able[0][0], fallback=second[0] if second else None, updated_by=by
     ):
         return []
     return [f"{purpose}: {able[0][2]} serves" + (f", {second[2]} is the fallback" if second else "")]

@@ -51,6 +51,7 @@ class DeepProber:
             purpose=purpose,
             provider=provider,
             model=model,
+            routed=entry.call_model(purpose, model, target.base_url),
             api_base=entry.call_base(purpose, target.base_url),
             key=request.key,
             max_tokens=target.probe.max_tokens,

@@ -61,11 +61,17 @@ _OPENAI_CLIENT = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Call:
-    """One request of a purpose, with all that litellm needs to make it."""
+    """One request of a purpose, with all that litellm needs to make it.
+
+    Attributes:
+        model: as the provider names it.
+        routed: the same with litellm's prefix.
+    """
 
     purpose: Purpose
     provider: str
     model: str
+    routed: str
     api_base: str | None
     key: str | None = field(repr=False)
     max_tokens: int
@@ -240,7 +246,7 @@ class LitellmProber:
     def _arguments(self, call: Call, deadline: Deadline) -> dict[str, object]:
         key = call.key or NO_KEY
         arguments: dict[str, object] = {
-            "model": call.model,
+            "model": call.routed,
             "custom_llm_provider": call.provider,
             "api_key": key,
             "timeout": deadline.limits.whole,

@@ -1,7 +1,7 @@
 """Reads each setting's text into its type; what it says of a wrong one never repeats the text."""
 
 import re
-from ipaddress import ip_address
+from ipaddress import ip_address, ip_network
 from pathlib import Path
 from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
@@ -63,6 +63,13 @@ def _postgres_host(text: str) -> str:
     return text if text.startswith("/") else _host(text)
 
 
+def _network(text: str) -> str:
+    try:
+        return str(ip_network(text.strip(), strict=False))
+    except ValueError:
+        raise ValueError("is no address or network; write addresses, as in 10.0.0.5 or 10.0.0.0/24") from None
+
+
 def _keys(value: Any) -> Any:
     return tuple(re.split(r"[,\s]+", value.strip(", \t\r\n"))) if isinstance(value, str) else value
 
@@ -96,6 +103,10 @@ class Door(BaseSettings):
     host: Host = "127.0.0.1"
     port: Annotated[int, Field(ge=0, le=65535)] = 9780
     metrics_listen: Annotated[tuple[str, int] | None, BeforeValidator(_listen)] = None
+    allowed_hosts: Annotated[tuple[Host, ...], BeforeValidator(_keys)] = ()
+    tls_cert: Annotated[Path, AfterValidator(_path)] | None = None
+    tls_key: Annotated[Path, AfterValidator(_path)] | None = None
+    trust_proxy: Annotated[tuple[Annotated[str, AfterValidator(_network)], ...], BeforeValidator(_keys)] = ()
     log_level: Annotated[LogLevel, BeforeValidator(_lower)] = "info"
     log_format: Annotated[LogFormat, BeforeValidator(_lower)] = "auto"
     pg_group: str | None = None

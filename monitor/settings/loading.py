@@ -81,7 +81,19 @@ def _build(layers: list[Layer], env: Mapping[str, str], warnings: list[str]) -> 
     given = {name: entry for layer in reversed(layers) for name, entry in layer.items()}
     door = open_door(layers)
     policy, purpose_policies = _policies(given)
-    plain = ("host", "port", "log_level", "log_format", "pg_group", "retention_days", "concurrency")
+    plain = (
+        "host",
+        "port",
+        "allowed_hosts",
+        "tls_cert",
+        "tls_key",
+        "trust_proxy",
+        "log_level",
+        "log_format",
+        "pg_group",
+        "retention_days",
+        "concurrency",
+    )
     return Settings(
         encryption_key=door.encryption_key,
         old_encryption_keys=door.old_encryption_keys,

@@ -21,6 +21,10 @@ _PLAIN = (
     "host",
     "port",
     "metrics_listen",
+    "allowed_hosts",
+    "tls_cert",
+    "tls_key",
+    "trust_proxy",
     "log_level",
     "log_format",
     "pg_group",
@@ -80,6 +84,10 @@ class Settings:
         host: where the HTTP door listens.
         port: its port; 0 takes any free one.
         metrics_listen: where the open endpoints listen too, or None.
+        allowed_hosts: names under which the HTTP door may be asked, besides its own.
+        tls_cert: the certificate of the HTTP door with its chain, PEM, or None; then there is a key too.
+        tls_key: its private key.
+        trust_proxy: addresses and networks of proxies whose X-Forwarded-For and -Proto are believed.
         log_level: the least severe level that is written.
         log_format: `auto` is `console` on a terminal and `json` elsewhere.
         pg_group: the group that may use our own database's socket, or None.
@@ -101,6 +109,10 @@ class Settings:
     host: str = "127.0.0.1"
     port: int = 9780
     metrics_listen: Listen | None = None
+    allowed_hosts: tuple[str, ...] = ()
+    tls_cert: Path | None = None
+    tls_key: Path | None = None
+    trust_proxy: tuple[str, ...] = ()
     log_level: LogLevel = "info"
     log_format: LogFormat = "auto"
     pg_group: str | None = None

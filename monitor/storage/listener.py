@@ -56,7 +56,10 @@ class Listener:
 
     @property
     def heard_at(self) -> float | None:
-        """The loop's time at which the connection last proved to be alive; None without a connection."""
+        """The loop's time at which the last proof that was answered was asked for; None without a connection.
+
+        Whatever was committed before that instant has been heard.
+        """
         return self._heard_at
 
     async def run(self) -> None:
@@ -77,26 +80,33 @@ class Listener:
 
     async def _listen(self, connection: Any) -> None:
         ended = asyncio.Event()
-        connection.add_termination_listener(lambda _: ended.set())
-        for channel in self._channels:
-            await connection.add_listener(channel, self._hear)
+        loop = asyncio.get_running_loop()
+
+        def end(_: object) -> None:
+            ended.set()
+
+        connection.add_termination_listener(end)
         try:
-            self._alive()
+            for channel in self._channels:
+                await connection.add_listener(channel, self._hear)
+            self._heard_at = loop.time()
             self._on_reconnect()
             while not ended.is_set():
+                asked_at = loop.time()
                 await connection.fetchval(QUERIES["prove_alive"], timeout=self._heartbeat_seconds)
-                self._alive()
+                self._heard_at = asked_at
                 # Not wait_for: it forgets that it was cancelled when the connection ends in the same moment.
                 with suppress(TimeoutError):
                     async with asyncio.timeout(self._heartbeat_seconds):
                         await ended.wait()
             raise ConnectionResetError("the server ended the connection")
         finally:
-            await self._unlisten(connection)
+            await self._unlisten(connection, end)
 
-    async def _unlisten(self, connection: Any) -> None:
+    async def _unlisten(self, connection: Any, end: Callable[[object], None]) -> None:
         # A pool must get its connection back without listeners; a half-open one would only hang once more.
         try:
+            connection.remove_termination_listener(end)
             for channel in self._channels:
                 async with asyncio.timeout(1):
                     await connection.remove_listener(channel, self._hear)
@@ -105,9 +115,6 @@ class Listener:
 
     def _hear(self, _connection: object, _pid: int, channel: str, payload: str) -> None:
         self._on_notify(channel, payload)
-
-    def _alive(self) -> None:
-        self._heard_at = asyncio.get_running_loop().time()
 
     @asynccontextmanager
     async def _connection(self) -> AsyncIterator[Any]:

@@ -23,8 +23,8 @@ async def read_rows(connection: Any) -> ConfigurationRows:
         preferences = await connection.fetch(QUERIES["read_preferences"])
         notes = await read_key_notes(connection)
     return ConfigurationRows(
-        servers=tuple(_server(row, notes) for row in servers),
-        keys=tuple(_key(row, notes) for row in keys),
+        servers=tuple(server_row(row, notes) for row in servers),
+        keys=tuple(key_row(row, notes) for row in keys),
         actives=tuple(ActiveRow(**row) for row in actives),
         preferences=tuple(PreferenceRow(**row) for row in preferences),
     )
@@ -45,15 +45,8 @@ async def write_server_health(connection: Any, server_id: int, status: str, chec
     return bool(await connection.fetchval(QUERIES["write_server_health"], server_id, status, checked_at))
 
 
-def _snapshot(connection: Any) -> AbstractAsyncContextManager[Any]:
-    if connection.is_in_transaction():
-        transaction: AbstractAsyncContextManager[Any] = connection.transaction()
-    else:
-        transaction = connection.transaction(isolation="repeatable_read", readonly=True)
-    return transaction
-
-
-def _server(row: Any, notes: KeyNotes) -> ServerRow:
+def server_row(row: Any, notes: KeyNotes) -> ServerRow:
+    """A server from the columns of `read_servers`."""
     ref = ProviderRef(type=ProviderType.AI_SERVER, id=row["id"])
     key = row["api_key"]
     return ServerRow(
@@ -66,11 +59,12 @@ def _server(row: Any, notes: KeyNotes) -> ServerRow:
         enabled=row["enabled"],
         purposes=frozenset(purpose for purpose in Purpose if row[f"use_for_{purpose}"]),
         health_status=row["health_status"],
-        metadata=_decode(row["metadata"]),
+        metadata=decode_metadata(row["metadata"]),
     )
 
 
-def _key(row: Any, notes: KeyNotes) -> KeyRow:
+def key_row(row: Any, notes: KeyNotes) -> KeyRow:
+    """A key from the columns of `read_keys`."""
     ref = ProviderRef(type=ProviderType.API_KEY, id=row["id"])
     return KeyRow(
         id=row["id"],
@@ -78,7 +72,7 @@ def _key(row: Any, notes: KeyNotes) -> KeyRow:
         key_name=row["key_name"],
         key=_sealed(ref, row["encrypted_key"], notes, sealed=True),
         enabled=row["enabled"],
-        metadata=_decode(row["metadata"]),
+        metadata=decode_metadata(row["metadata"]),
     )
 
 
@@ -86,7 +80,12 @@ def _sealed(ref: ProviderRef, text: str, notes: KeyNotes, *, sealed: bool) -> Se
     return SealedKey(text, encrypted=sealed, identity=notes.identity(ref, text, sealed=sealed))
 
 
-def _decode(text: str | None) -> object:
+def read_server_key(text: str | None) -> SealedKey | None:
+    """A server's key as it stands in its row: sealed, or in plain text where it was written before that."""
+    return SealedKey(text, encrypted=text.startswith(_FERNET_PREFIX)) if text else None
+
+
+def decode_metadata(text: str | None) -> object:
     """JSON as Python; text that is no JSON stays text, for the reader of metadata to complain about."""
     if text is None:
         return {}
@@ -95,3 +94,11 @@ def _decode(text: str | None) -> object:
     except ValueError:
         return text
     return decoded
+
+
+def _snapshot(connection: Any) -> AbstractAsyncContextManager[Any]:
+    if connection.is_in_transaction():
+        transaction: AbstractAsyncContextManager[Any] = connection.transaction()
+    else:
+        transaction = connection.transaction(isolation="repeatable_read", readonly=True)
+    return transaction

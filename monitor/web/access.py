@@ -104,7 +104,7 @@ class Access:
         if pool is None:
             raise TokensAway
         try:
-            async with asyncio.timeout(LOOKUP_SECONDS), pool.acquire() as connection:
+            async with asyncio.timeout(LOOKUP_SECONDS), pool.acquire(timeout=LOOKUP_SECONDS) as connection:
                 token = await find_token(connection, id_)
                 if token is not None and token.note_use:
                     await _note_use(connection, id_)

@@ -1,13 +1,20 @@
 """The applications that are served: all routes, and the open ones alone for an address of their own."""
 
+from collections.abc import Sequence
+
 import structlog
-from fastapi import FastAPI
+from fastapi import APIRouter, FastAPI
+from fastapi.exceptions import RequestValidationError
 from starlette.middleware import Middleware
 from starlette.requests import ClientDisconnect
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from monitor import __version__
 from monitor.metrics import Metrics
+from monitor.web import document, routes_session
+from monitor.web.document import refuse_invalid
+from monitor.web.guard import Entrance, Guard
 from monitor.web.metrics_page import MetricsPage
 from monitor.web.routes_open import open_routes
 from monitor.web.state import DaemonState
@@ -40,20 +47,41 @@ class _Unhandled:
             await JSONResponse({"detail": "Internal server error"}, status_code=500)(scope, receive, send)
 
 
-def create_app(state: DaemonState, metrics: Metrics) -> FastAPI:
-    """Everything the daemon serves at MONITOR_HOST and MONITOR_PORT."""
-    return create_open_app(state, metrics)
+def create_app(
+    state: DaemonState, metrics: Metrics, entrance: Entrance | None = None, routers: Sequence[APIRouter] = ()
+) -> FastAPI:
+    """Everything the daemon serves at MONITOR_HOST and MONITOR_PORT.
+
+    Args:
+        state: the daemon.
+        metrics: its metrics.
+        entrance: who may come in; without it there are the open routes alone.
+        routers: guarded routes, with their whole prefix.
+    """
+    app = _create(state, metrics, [] if entrance is None else [Middleware(Guard, entrance=entrance)])
+    if entrance is not None:
+        app.state.entrance, app.state.access = entrance, entrance.access
+        app.state.pool = app.state.llm_manager = None
+        app.add_exception_handler(RequestValidationError, refuse_invalid)
+        for router in (routes_session.router, document.router, *routers):
+            app.include_router(router)
+    return app
 
 
 def create_open_app(state: DaemonState, metrics: Metrics) -> FastAPI:
     """The open routes alone, for MONITOR_METRICS_LISTEN: any interface, any Host header."""
+    return _create(state, metrics, [])
+
+
+def _create(state: DaemonState, metrics: Metrics, guard: list[Middleware]) -> FastAPI:
     app = FastAPI(
         title="llm-monitor",
+        version=__version__,
         openapi_url=None,
         docs_url=None,
         redoc_url=None,
         redirect_slashes=False,
-        middleware=[Middleware(_Unhandled)],
+        middleware=[Middleware(_Unhandled), *guard],
     )
     app.include_router(open_routes(state, MetricsPage(metrics)))
     return app

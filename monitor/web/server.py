@@ -2,6 +2,7 @@
 
 import asyncio
 import socket
+import ssl
 from collections.abc import Generator
 from contextlib import contextmanager
 
@@ -39,8 +40,10 @@ class WebServer:
         *,
         host_setting: str = "MONITOR_HOST",
         port_setting: str = "MONITOR_PORT",
+        certificate: ssl.SSLContext | None = None,
     ) -> None:
         self._app = app
+        self._certificate = certificate
         self._host = host
         self._port = port
         self._host_setting = host_setting
@@ -63,6 +66,7 @@ class WebServer:
             self._host, self._port, host_setting=self._host_setting, port_setting=self._port_setting
         )
         self._port = sockets[0].getsockname()[1]
+        certificate = self._certificate
         config = uvicorn.Config(
             self._app,
             http="h11",
@@ -72,7 +76,8 @@ class WebServer:
             log_level="warning",
             access_log=False,
             server_header=False,
-            proxy_headers=False,
+            proxy_headers=False,  # the guard reads them, after it has seen who really asks
+            ssl_context_factory=None if certificate is None else lambda *_: certificate,
             timeout_graceful_shutdown=_GRACE_SECONDS,
         )
         self._server = server = _Server(config)

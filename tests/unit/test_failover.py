@@ -4,10 +4,12 @@ from datetime import datetime
 
 import pytest
 
-from monitor.domain.failover import decide, failure_of, fallback_after, hold_for, obstacle
+from monitor.domain.failover import decide, fallback_after, hold_for
+from monitor.domain.failure import failure_of
 from monitor.domain.health import Health, HealthState, expire
 from monitor.domain.outcome import Outcome
 from monitor.domain.policy import Failback, Policy
+from monitor.domain.search import obstacle
 from monitor.domain.situation import Action, Candidate, Decision, Rule, Situation
 from monitor.domain.target import ProviderRef, Purpose
 from tests.unit.build import (

@@ -19,12 +19,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from monitor.domain.eligibility import blocking_run, is_eligible
-from monitor.domain.failover import decide, failure_of, obstacle
+from monitor.domain.failover import decide
+from monitor.domain.failure import failure_of
 from monitor.domain.health import Health, HealthState, Observation, expect, expire
 from monitor.domain.observe import observe
 from monitor.domain.outcome import Outcome, ResultId
 from monitor.domain.policy import Policy
 from monitor.domain.schedule import Role, deep_interval
+from monitor.domain.search import obstacle
 from monitor.domain.situation import Action, Candidate, Decision, Rule, Situation, Switch
 from monitor.domain.target import ProviderRef, Purpose
 from tests.unit.build import AUTH, FAIL, MARK, OK, A, B, C, at, result, seconds, target

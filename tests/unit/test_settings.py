@@ -114,6 +114,10 @@ def test_every_setting_can_be_said_in_the_environment_and_in_the_file(toml: Writ
         "port": "81",
         "host": "::1",
         "metrics_listen": "[::]:9781",
+        "allowed_hosts": "ops.example, 10.0.0.1",
+        "trust_proxy": "10.0.0.0/24 ::1",
+        "tls_cert": "/etc/cert.pem",
+        "tls_key": "/etc/key.pem",
         "log_level": "DEBUG",
         "log_format": "json",
         "retention_days": "3",
@@ -130,6 +134,22 @@ def test_every_setting_can_be_said_in_the_environment_and_in_the_file(toml: Writ
         assert in_environment.origins[name] == f"environment {variable}"
         assert in_file.origins[name].endswith(f"monitor.toml:{name}")
         assert shown(in_environment, name) == shown(in_file, name)
+
+
+def test_hosts_and_proxies_are_lists_of_names_and_networks(toml: Write) -> None:
+    settings = load(
+        MONITOR_ALLOWED_HOSTS="ops.example,[::1] 10.0.0.1", MONITOR_TRUST_PROXY="10.0.0.7/24, ::1"
+    )
+    assert settings.allowed_hosts == ("ops.example", "::1", "10.0.0.1")
+    assert settings.trust_proxy == ("10.0.0.0/24", "::1/128")
+    assert load(toml("allowed_hosts = ['a.example', 'b.example']")).allowed_hosts == (
+        "a.example",
+        "b.example",
+    )
+    assert refusal(MONITOR_ALLOWED_HOSTS="https://ops.example").startswith(
+        "MONITOR_ALLOWED_HOSTS: is no host"
+    )
+    assert refusal(MONITOR_TRUST_PROXY="proxy.example").startswith("MONITOR_TRUST_PROXY: is no address")
 
 
 def test_the_config_file_may_be_named_by_a_variable(toml: Write) -> None:

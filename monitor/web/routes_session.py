@@ -1,0 +1,93 @@
+"""Login for pages: a token once, then a cookie that stands for it."""
+
+import math
+from typing import Annotated
+
+from fastapi import APIRouter, Response
+from pydantic import BaseModel, ConfigDict, Field
+from starlette.requests import Request
+
+from monitor.domain.access import Caller, TokenRole
+from monitor.web.access import TokensAway
+from monitor.web.guard import API, Entrance, client_address
+from monitor.web.sessions import COOKIE, LASTS, Session, Sessions
+from monitor.web.store import store_away
+
+router = APIRouter(prefix=API, tags=["session"])
+
+
+class Login(BaseModel):
+    """A token to exchange."""
+
+    model_config = ConfigDict(extra="forbid", json_schema_extra={"examples": [{"token": "llmm_1_..."}]})
+
+    token: Annotated[str, Field(max_length=300, description="As `llm-monitor token create` printed it.")]
+
+
+class SessionView(BaseModel):
+    """Who is asking."""
+
+    name: str = Field(description="The token's name, which the audit trail shows.", examples=["ops"])
+    role: TokenRole = Field(description="`viewer` looks, `reporter` reports too, `admin` changes.")
+    csrf: str | None = Field(
+        description="What X-CSRF-Token must say in a write with the cookie; null with a bearer token."
+    )
+
+
+@router.post(
+    "/login",
+    summary="Exchange a token for a cookie",
+    responses={401: {"description": "The token is unknown, expired or revoked."}},
+)
+async def log_in(login: Login, request: Request, response: Response) -> SessionView:
+    """The cookie lasts 12 hours, and no longer than its token."""
+    entrance: Entrance = request.app.state.entrance
+    caller = await entrance.identify_token(login.token.strip(), client_address(request.scope))
+    try:
+        left = await entrance.access.left_seconds(caller.token_id)
+    except TokensAway as away:
+        raise store_away(away.__cause__) from away
+    cookie, session = _sessions(entrance).begin(caller.token_id)
+    lasts = LASTS.total_seconds()
+    response.set_cookie(
+        COOKIE,
+        cookie,
+        max_age=math.ceil(lasts if left is None else min(lasts, left)),
+        path="/",
+        secure=request.url.scheme == "https",
+        httponly=True,
+        samesite="strict",
+    )
+    return _view(caller, session)
+
+
+@router.post("/logout", status_code=204, summary="End a login")
+async def log_out(request: Request, response: Response) -> None:
+    """The cookie is of no use from then on, to nobody; with a bearer token nothing happens."""
+    session = _session(request)
+    if session is not None:
+        _sessions(request.app.state.entrance).end(session)
+    response.delete_cookie(
+        COOKIE, path="/", secure=request.url.scheme == "https", httponly=True, samesite="strict"
+    )
+
+
+@router.get("/session", summary="Who is asking")
+async def show_session(request: Request) -> SessionView:
+    """The token's name and role, and what a page's writes need."""
+    return _view(request.state.caller, _session(request))
+
+
+def _session(request: Request) -> Session | None:
+    session: Session | None = getattr(request.state, "session", None)
+    return session
+
+
+def _sessions(entrance: Entrance) -> Sessions:
+    if entrance.sessions is None:
+        raise store_away()
+    return entrance.sessions
+
+
+def _view(caller: Caller, session: Session | None) -> SessionView:
+    return SessionView(name=caller.name, role=caller.role, csrf=session.csrf if session is not None else None)
