@@ -8,29 +8,12 @@ import typer
 
 from monitor.cli.console import mark, plain, seconds
 from monitor.cli.options import AsJson, ConfigFile, DataDir, EnvFile, quiet_logs, read_settings
-from monitor.domain.outcome import Outcome, ProbeResult
+from monitor.domain.outcome import OUTCOME_WORDS, Outcome, ProbeResult
 from monitor.domain.provider import ProviderRef, Purpose
 from monitor.domain.target import ProbeKind, Target
 
 if TYPE_CHECKING:
     from monitor.settings import Settings
-
-OUTCOME_WORDS = {
-    Outcome.OK: "a usable answer",
-    Outcome.UNREACHABLE: "no connection could be made",
-    Outcome.TIMEOUT: "no answer in time",
-    Outcome.SERVER_ERROR: "the server reports an error of its own",
-    Outcome.BAD_RESPONSE: "an answer that can't be used",
-    Outcome.BUSY: "no answer in time, but the server works: it is busy",
-    Outcome.RATE_LIMITED: "too many requests",
-    Outcome.QUOTA_EXHAUSTED: "the account's quota or credit is used up",
-    Outcome.AUTH_FAILED: "the key is refused or can't be opened",
-    Outcome.MODEL_MISSING: "the provider does not know the model",
-    Outcome.STARTING: "the server is still loading",
-    Outcome.PROBE_INVALID: "the probe itself is wrong: this says nothing of the provider",
-    Outcome.INDETERMINATE: "nothing can be said: there is nothing to check, or the fault is on this machine",
-}
-"""What each outcome means, for a person."""
 
 
 def probe(

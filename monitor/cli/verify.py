@@ -88,10 +88,9 @@ async def _infer(
 async def _inference(
     records: "Records", purpose: Purpose, ref: ProviderRef, prober: "Prober", settings: "Settings"
 ) -> "Check":
-    from monitor.cli.probe import OUTCOME_WORDS
     from monitor.cli.refusal import Refused
     from monitor.cli.verify_checks import Check
-    from monitor.domain.outcome import Outcome
+    from monitor.domain.outcome import OUTCOME_WORDS, Outcome
     from monitor.domain.target import ProbeKind
 
     try:

@@ -54,6 +54,17 @@ def read_target(
 
 def purpose_of(rows: ConfigurationRows, row: Row, catalog: Catalog) -> Purpose | None:
     """The purpose to probe a provider for when nobody names one: what it serves, else what it could serve."""
+    named = purposes_of(rows, row)
+    kind = row.server_type if isinstance(row, ServerRow) else row.provider
+    entry = catalog.find(row.ref.type, kind or "")
+    able = entry.litellm_providers if entry else {}
+    return next((one for one in Purpose if one in named), None) or next(
+        (one for one in Purpose if one in able), None
+    )
+
+
+def purposes_of(rows: ConfigurationRows, row: Row) -> frozenset[Purpose]:
+    """What a provider is used for: by its own row, or because somebody named it."""
     ref = str(row.ref)
     named = {
         Purpose(one.purpose)
@@ -70,11 +81,4 @@ def purpose_of(rows: ConfigurationRows, row: Row, catalog: Catalog) -> Purpose |
         for one in rows.preferences
         if one.purpose in set(Purpose) and f"{one.provider_type}:{one.provider_id}" == ref
     }
-    if isinstance(row, ServerRow):
-        named |= row.purposes
-    kind = row.server_type if isinstance(row, ServerRow) else row.provider
-    entry = catalog.find(row.ref.type, kind or "")
-    able = entry.litellm_providers if entry else {}
-    return next((one for one in Purpose if one in named), None) or next(
-        (one for one in Purpose if one in able), None
-    )
+    return frozenset(named | (row.purposes if isinstance(row, ServerRow) else frozenset()))

@@ -13,6 +13,7 @@ from monitor.integration.configuration import ProviderConfiguration
 from monitor.integration.errors import DatabaseAway, IntegrationClosed, NotPrepared
 from monitor.integration.loading import Store, Unusable, load
 from monitor.integration.models import ask_models
+from monitor.integration.probes import test_row
 from monitor.integration.watch import Watch
 from monitor.probing.catalog import load_catalog
 from monitor.storage.errors import STORE_ERRORS
@@ -76,6 +77,15 @@ class LLMProviderIntegration:
             log.warning("purpose_unknown", purpose=str(purpose)[:40], known=", ".join(Purpose))
             return None
         return await self._ask(Purpose(purpose), loop)
+
+    async def test_provider(self, config: ProviderConfiguration) -> tuple[bool, str]:
+        """Probe a provider's row now, for the purpose that it was asked for.
+
+        Returns:
+            Whether it answers as it should, and what the probe showed, for a person; no key in it.
+        """
+        tested = await test_row(self._manager, config.ref, Purpose(config.purpose))
+        return tested.success, tested.message
 
     def clear_cache(self) -> None:
         """Forget everything: the next call asks the database."""

@@ -13,6 +13,7 @@ from monitor.domain.catalog import Catalog
 from monitor.domain.policy import Policy
 from monitor.domain.provider import Purpose
 from monitor.domain.target import TargetId
+from monitor.jobs.asked_probes import AskedProbes
 from monitor.jobs.beliefs import Beliefs
 from monitor.jobs.heartbeat import Heartbeat
 from monitor.jobs.journal import Journal
@@ -26,6 +27,7 @@ from monitor.jobs.store_watch import StoreWatch
 from monitor.jobs.sync_targets import SyncTargets
 from monitor.jobs.take_reports import TakeReports
 from monitor.metrics import Metrics
+from monitor.storage.asked_probes import PROBE_CHANNEL
 from monitor.storage.daemons import DaemonRow, forget_silent_daemons
 from monitor.storage.healths import load_healths
 from monitor.storage.history import read_store_id
@@ -111,6 +113,7 @@ class Lead:
         self._probes.judge = self.judge.judge
         self._probes.judge_due = self.judge.judge_due
         self._probes.hear = self._reports.hear
+        self._asked = AskedProbes(self.beliefs, self._probes)
         self._prune = Prune(keep, now)
         self._sync: SyncTargets | None = None
 
@@ -120,6 +123,7 @@ class Lead:
         return {
             CONFIGURATION_CHANNEL: lambda _: self.rows_changed(),
             REPORTS_CHANNEL: lambda _: self._reports.arrived(),
+            PROBE_CHANNEL: self._asked.heard,
         }
 
     def notified(self, channel: str, payload: str) -> None:
@@ -239,6 +243,7 @@ class Lead:
 
     def stop(self) -> None:
         """Cease to probe: another daemon leads now. Stop the schedule first."""
+        self._asked.close()
         for target in self.beliefs.targets.values():
             self._metrics.remove_target(target.id)
             self._metrics.remove_provider(target.id.provider)

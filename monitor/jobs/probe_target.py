@@ -120,6 +120,11 @@ class ProbeTarget:
             self._hastened[id_] = now
             self.probe_now(id_)
 
+    def probe_asked(self, id_: TargetId) -> None:
+        """Bring the next deep probe forward to now, or the light one of a target without a purpose."""
+        kind = ProbeKind.LIGHT if id_.purpose is None else ProbeKind.DEEP
+        self._schedule.run_now(_job(id_, kind))
+
     def reschedule(self, id_: TargetId, *, after_result: bool = False) -> None:
         """Plan the next deep probe anew; nothing changes when its interval does not.
 

@@ -9,13 +9,12 @@ from uuid import UUID
 import pytest
 
 from monitor.cli.console import age, mark, plain, show_table
-from monitor.cli.probe import OUTCOME_WORDS
 from monitor.cli.refusal import Refused, explain
 from monitor.cli.status_page import show
 from monitor.cli.status_report import as_json, bad_news, effective, purpose_health
 from monitor.domain.application_status import ApplicationStatus
 from monitor.domain.health import HealthState
-from monitor.domain.outcome import Outcome
+from monitor.domain.outcome import OUTCOME_WORDS, Outcome
 from monitor.domain.provider import Purpose
 from monitor.settings import SettingsError
 from monitor.storage.daemons import DaemonRow
