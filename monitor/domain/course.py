@@ -6,7 +6,7 @@ from datetime import datetime
 
 from monitor.domain.eligibility import DEMOTING, blocks
 from monitor.domain.health import Health
-from monitor.domain.journal import WHOLE, Entry, EntryKind, Facts, Standing, pin_holds, told
+from monitor.domain.journal import WHOLE, Entry, EntryKind, Facts, Standing, pin_holds, promotion_holds, told
 from monitor.domain.observe import observe
 from monitor.domain.outcome import ProbeResult, ResultId
 from monitor.domain.policy import Policy
@@ -68,10 +68,14 @@ class Course:
             },
             deciding_since=facts.deciding_since,
             chosen_at=facts.chosen_at,
+            ordered_at=facts.ordered_at,
             switches=self._switches,
             stranded_since=facts.stranded_since,
             paused=facts.paused,
             pinned=pin_holds(facts.pinned, facts.pinned_until, now),
+            pinned_until=facts.pinned_until,
+            held=promotion_holds(facts.held, facts.held_until, now),
+            held_until=facts.held_until,
         )
 
     def observe(self, result: ProbeResult) -> bool:

@@ -99,5 +99,14 @@ def eligible_from(health: Health, now: datetime, policy: Policy) -> datetime | N
     return health.eligible_since or now
 
 
+def limited_until(health: Health, policy: Policy) -> datetime | None:
+    """When the rate limit that was told last ends; None without one, or beyond the calendar."""
+    limited = health.runs.get(Outcome.RATE_LIMITED)
+    try:
+        return limited[-1].ended_at + _asked_wait(limited[-1], policy) if limited else None
+    except OverflowError:
+        return None
+
+
 def _asked_wait(limited: Observation, policy: Policy) -> timedelta:
     return limited.retry_after or policy.rate_limit_default

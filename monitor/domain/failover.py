@@ -8,6 +8,7 @@ moved onto that began after that failure began (or after the hold ended).
 from dataclasses import replace
 from datetime import datetime, timedelta
 
+from monitor.domain.eligibility import limited_until
 from monitor.domain.failure import Failure, failure_shown, is_too_early
 from monitor.domain.outcome import ResultId
 from monitor.domain.policy import Failback, Policy
@@ -25,14 +26,25 @@ def decide(situation: Situation, now: datetime, policy: Policy) -> Decision:
         now: UTC; also the instant that is stored with the decision.
         policy: the purpose's.
     """
-    active = situation.candidates[situation.active]
     if situation.paused:
         return _keep(Rule.PAUSED, "paused by an operator")
-    if situation.pinned:
-        unfit = obstacle(situation, active, now, policy)
-        although = f", although it {unfit}" if unfit else ""
-        return _keep(Rule.PINNED, f"{situation.active} is pinned by an operator{although}")
-    failure = failure_shown(situation, active, policy)
+    decision = _pinned(situation, now, policy) if situation.pinned else _decide(situation, now, policy)
+    return replace(decision, wake_at=sooner(decision.wake_at, _next_change(situation, now, policy)))
+
+
+def _pinned(situation: Situation, now: datetime, policy: Policy) -> Decision:
+    # An operator may pin one of another vector space; whether it answers is another question.
+    active = replace(situation.candidates[situation.active], same_space=True)
+    unfit = obstacle(situation, active, now, policy)
+    although = f", although it {unfit}" if unfit else ""
+    return replace(
+        _keep(Rule.PINNED, f"{situation.active} is pinned by an operator{although}"), alarm=unfit is not None
+    )
+
+
+def _decide(situation: Situation, now: datetime, policy: Policy) -> Decision:
+    active = situation.candidates[situation.active]
+    failure = failure_shown(situation, active, now, policy)
     too_early = is_too_early(failure, now)
     if failure is not None and not too_early:
         decision = _leave(situation, failure, now, policy)
@@ -110,7 +122,8 @@ def _rescue(
     wake_at: datetime | None = None
     for ref in situation.preference:
         candidate = situation.candidates[ref]
-        barred = candidate.gone_since is not None or candidate.maintenance or candidate.same_space is not True
+        away = candidate.maintenance is not None and candidate.maintenance.holds(now)
+        barred = candidate.gone_since is not None or away or candidate.same_space is not True
         if ref == situation.active or barred or not passed_after(candidate, since):
             continue
         gap_ends = gap_end(situation, ref, policy)
@@ -135,6 +148,9 @@ def _return(situation: Situation, now: datetime, policy: Policy) -> Decision:
     preferred = _more_preferred(situation)
     if not preferred:
         return _keep(Rule.HOLD, "the preferred one serves")
+    if situation.held:
+        until = f" until {situation.held_until:%Y-%m-%d %H:%M:%S}" if situation.held_until else ""
+        return _keep(Rule.HOLD, f"an operator's promotion holds the return{until}")
     recent = _recent(situation, now, policy)
     if len(recent) >= policy.switch_limit:
         frees = recent[-policy.switch_limit].at + policy.switch_window
@@ -175,6 +191,18 @@ def _onto(search: Search, rule: Rule, failure: Failure | None) -> Decision:
         heard=failure.heard if failure else None,
         failure_began_at=failure.began_at if failure else None,
     )
+
+
+def _next_change(situation: Situation, now: datetime, policy: Policy) -> datetime | None:
+    """When time alone changes what is decided on: the end of a pin, a hold, a limit, a maintenance."""
+    instants = [situation.pinned_until if situation.pinned else None]
+    instants.append(situation.held_until if situation.held else None)
+    for candidate in situation.candidates.values():
+        if candidate.maintenance is not None:
+            instants.append(candidate.maintenance.next_change(now))
+        if candidate.health is not None and candidate.ref != situation.active:
+            instants.append(limited_until(candidate.health, policy))
+    return min((instant for instant in instants if instant is not None and instant > now), default=None)
 
 
 def _more_preferred(situation: Situation) -> tuple[ProviderRef, ...]:

@@ -40,11 +40,11 @@ def failure_of(situation: Situation, active: Candidate, now: datetime, policy: P
     After an operator's act only evidence that began after it counts; in the first moments after a start, only
     evidence from before it.
     """
-    failure = failure_shown(situation, active, policy)
+    failure = failure_shown(situation, active, now, policy)
     return None if is_too_early(failure, now) else failure
 
 
-def failure_shown(situation: Situation, active: Candidate, policy: Policy) -> Failure | None:
+def failure_shown(situation: Situation, active: Candidate, now: datetime, policy: Policy) -> Failure | None:
     """The same, also while it is too early to heed it."""
     # Whoever begins to decide (a start, a database that was away) looks once with its own eyes first.
     since = situation.deciding_since
@@ -54,11 +54,13 @@ def failure_shown(situation: Situation, active: Candidate, policy: Policy) -> Fa
             began_at=active.gone_since,
             qualify_after=max(active.gone_since, since),
         )
-    if active.maintenance:
-        # As long as the maintenance lasts any pass of the other one is a qualification that is fresh enough.
-        began_at = situation.chosen_at or since
+    span, chosen_at = active.maintenance, situation.chosen_at
+    # Whoever chose one that was in maintenance already meant it.
+    if span is not None and span.holds(now) and (chosen_at is None or span.since > chosen_at):
         return Failure(
-            reason=f"{active.ref} is in maintenance", began_at=began_at, qualify_after=max(began_at, since)
+            reason=f"{active.ref} is in maintenance",
+            began_at=span.since,
+            qualify_after=max(span.since, since),
         )
     failure = _shown_by_probes(active, situation.chosen_at, policy)
     if failure is None or active.health is None or active.health.last is None:

@@ -12,6 +12,7 @@ from enum import StrEnum
 from typing import Any
 
 from monitor.domain.health import Health
+from monitor.domain.maintenance import Maintenance
 from monitor.domain.outcome import ResultId
 from monitor.domain.provider import ProviderRef
 from monitor.domain.reports import Hearing
@@ -49,7 +50,7 @@ class Standing:
     Attributes:
         ref: the provider.
         gone_since: when its row was seen deleted or disabled, or None.
-        maintenance: an operator took it out of service.
+        maintenance: when it is, or was, out of service by an operator's word, or None.
         same_space: its vectors may stand beside the preferred one's; None when that is not known.
         told: whether `health` is told here; else it goes on from the results.
         health: the belief at this instant; None for one that is not probed.
@@ -57,7 +58,7 @@ class Standing:
 
     ref: ProviderRef
     gone_since: datetime | None = None
-    maintenance: bool = False
+    maintenance: Maintenance | None = None
     same_space: bool | None = True
     told: bool = False
     health: Health | None = None
@@ -73,10 +74,14 @@ class Facts:
         preference: the operator's order.
         standings: of the active one and of the preference.
         deciding_since: when the daemon began to decide.
-        chosen_at: the operator's last act, or None.
+        chosen_at: when an operator last said who serves, or None.
+        ordered_at: when an operator last set the order by an act, or None.
+        act: the number of the last act that was taken up.
         paused: an operator paused the purpose.
         pinned: whom a pin names, or None.
         pinned_until: the pin's end; None when it has none.
+        held: an operator's promotion holds the return.
+        held_until: the end of that; None when it has none.
         stranded_since: since when nobody serves, or None.
         since: since when the active one serves; in a whole entry.
         rule: by which rule, or `operator` or `adopted`; in a whole entry.
@@ -90,9 +95,13 @@ class Facts:
     standings: tuple[Standing, ...] = ()
     deciding_since: datetime
     chosen_at: datetime | None = None
+    ordered_at: datetime | None = None
+    act: int = 0
     paused: bool = False
     pinned: ProviderRef | None = None
     pinned_until: datetime | None = None
+    held: bool = False
+    held_until: datetime | None = None
     stranded_since: datetime | None = None
     since: datetime | None = None
     rule: str | None = None
@@ -132,6 +141,11 @@ class Entry:
 def pin_holds(pinned: ProviderRef | None, until: datetime | None, now: datetime) -> bool:
     """Whether an operator's pin holds at `now`."""
     return pinned is not None and (until is None or until > now)
+
+
+def promotion_holds(held: bool, until: datetime | None, now: datetime) -> bool:
+    """Whether an operator's promotion holds the return at `now`."""
+    return held and (until is None or until > now)
 
 
 def told(standing: Standing, health: Health | None) -> Standing:

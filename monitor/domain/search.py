@@ -63,8 +63,11 @@ def look_for(
         candidate = situation.candidates[ref]
         if ineligible(candidate, now, policy) is not None or candidate.health is None:
             continue
-        eligible_since = eligible_from(candidate.health, now, policy) or now
-        ripe_at = eligible_since + settled if settled is not None else None
+        since = eligible_since(candidate, now, policy)
+        if failed_at is None and situation.ordered_at is not None:
+            # A new order is no reason for a sudden move: its hold begins with it.
+            since = max(since, situation.ordered_at)
+        ripe_at = since + settled if settled is not None else None
         asked_since = failed_at if failed_at is not None else max(ripe_at or now, situation.deciding_since)
         wait = _wait(situation, candidate, ripe_at, asked_since, now, policy)
         if wait is None:
@@ -105,7 +108,7 @@ def ineligible(candidate: Candidate, now: datetime, policy: Policy) -> Obstacle 
     health = candidate.health
     if candidate.gone_since is not None:
         return Obstacle("was deleted or disabled")
-    if candidate.maintenance:
+    if candidate.maintenance is not None and candidate.maintenance.holds(now):
         return Obstacle("is in maintenance")
     if candidate.same_space is None:
         return Obstacle(
@@ -125,6 +128,14 @@ def ineligible(candidate: Candidate, now: datetime, policy: Policy) -> Obstacle 
     if not is_eligible(health, now, policy):
         return Obstacle(f"failed {window_failures(health, policy)} of its last {policy.window} probes")
     return None
+
+
+def eligible_since(candidate: Candidate, now: datetime, policy: Policy) -> datetime:
+    """Since when one that is eligible has been so; its probes went on while it was in maintenance."""
+    found = eligible_from(candidate.health, now, policy) if candidate.health is not None else None
+    span = candidate.maintenance
+    ended = span.until if span is not None and span.until is not None and span.until <= now else None
+    return max(one for one in (found or now, ended) if one is not None)
 
 
 def gap_end(situation: Situation, ref: ProviderRef, policy: Policy) -> datetime | None:

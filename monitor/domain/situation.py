@@ -6,6 +6,7 @@ from datetime import datetime
 from enum import StrEnum
 
 from monitor.domain.health import Health, Heard
+from monitor.domain.maintenance import Maintenance
 from monitor.domain.outcome import ResultId
 from monitor.domain.target import ProviderRef, Purpose
 
@@ -40,7 +41,7 @@ class Candidate:
         ref: the provider.
         health: what we believe of its target; None before it has one.
         gone_since: when its row was seen deleted or disabled; None while it stands.
-        maintenance: an operator took it out of service.
+        maintenance: when an operator takes, took or had taken it out of service; None for never.
         same_space: its vectors may stand beside the preferred one's (True where that does not matter);
             None when it is not known.
     """
@@ -48,7 +49,7 @@ class Candidate:
     ref: ProviderRef
     health: Health | None = None
     gone_since: datetime | None = None
-    maintenance: bool = False
+    maintenance: Maintenance | None = None
     same_space: bool | None = True
 
 
@@ -71,11 +72,15 @@ class Situation:
         preference: the operator's order, best first, without duplicates.
         candidates: of the preference and of the active one.
         deciding_since: when this daemon began to decide, or found its records again.
-        chosen_at: the operator's last act on the purpose, or None.
+        chosen_at: when an operator last said who serves, or None.
+        ordered_at: when an operator last set the order without saying who serves, or None.
         switches: automatic moves, at least those of the policy's switch window.
         stranded_since: since when nobody serves, or None.
         paused: an operator paused the purpose.
         pinned: an operator's pin holds.
+        pinned_until: its end; None without one.
+        held: an operator promoted somebody: nothing returns by itself.
+        held_until: the end of that; None without one.
     """
 
     purpose: Purpose
@@ -84,10 +89,14 @@ class Situation:
     candidates: Mapping[ProviderRef, Candidate]
     deciding_since: datetime
     chosen_at: datetime | None = None
+    ordered_at: datetime | None = None
     switches: tuple[Switch, ...] = ()
     stranded_since: datetime | None = None
     paused: bool = False
     pinned: bool = False
+    pinned_until: datetime | None = None
+    held: bool = False
+    held_until: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -103,6 +112,7 @@ class Decision:
         heard: what applications reported, where that is evidence too.
         failure_began_at: the start of the first failure behind a move; None for a return.
         wake_at: when to decide again although no result has come; None when only a result can change it.
+        alarm: a person has to look: what he pinned is not fit to serve.
     """
 
     action: Action
@@ -113,3 +123,4 @@ class Decision:
     heard: Heard | None = None
     failure_began_at: datetime | None = None
     wake_at: datetime | None = None
+    alarm: bool = False

@@ -10,7 +10,8 @@ from monitor.domain.configuration import Configuration
 from monitor.domain.eligibility import DEMOTING, Block, blocks, is_eligible
 from monitor.domain.embedding import same_space
 from monitor.domain.health import Health, expire
-from monitor.domain.journal import pin_holds
+from monitor.domain.journal import pin_holds, promotion_holds
+from monitor.domain.maintenance import Maintenance
 from monitor.domain.outcome import Outcome, ProbeResult
 from monitor.domain.policy import Policy
 from monitor.domain.preference import ordered
@@ -184,20 +185,24 @@ class Beliefs:
             candidates={ref: self._candidate(ref, purpose, order, now, healths) for ref in refs},
             deciding_since=self.deciding_since,
             chosen_at=state.chosen_at,
+            ordered_at=state.ordered_at,
             switches=self.switches.get(purpose, ()),
             stranded_since=state.stranded_since,
             paused=state.paused,
             pinned=pin_holds(state.pinned, state.pinned_until, now),
+            pinned_until=state.pinned_until,
+            held=promotion_holds(state.held, state.held_until, now),
+            held_until=state.held_until,
         )
 
     def stored(self, id_: TargetId, now: datetime) -> StoredHealth:
         """A belief as it is kept."""
         health, policy = self.healths[id_], self.policy_for(id_.purpose)
-        found = blocks(health, now, policy)
+        found = self.blocks(id_, now)
         return StoredHealth(
             target=id_,
             health=health,
-            eligible=is_eligible(health, now, policy),
+            eligible=is_eligible(health, now, policy) and not self.in_maintenance(id_.provider, now),
             warnings=tuple(sorted(warnings(health, now, policy))),
             block=",".join(sorted(found)) or None,
             status=self.status(id_, now),
@@ -207,7 +212,8 @@ class Beliefs:
     def status(self, id_: TargetId, now: datetime) -> ApplicationStatus:
         """The application's word for a target."""
         gone = frozenset({Block.GONE}) if id_.provider in self.gone_since else frozenset[Block]()
-        return application_status(self.healths[id_], gone, now, self.policy_for(id_.purpose))
+        extra = gone | self._away(id_.provider, now)
+        return application_status(self.healths[id_], extra, now, self.policy_for(id_.purpose))
 
     def provider_status(self, ref: ProviderRef, now: datetime) -> ApplicationStatus:
         """The application's word for a provider: the worst of its targets."""
@@ -221,7 +227,15 @@ class Beliefs:
 
     def blocks(self, id_: TargetId, now: datetime) -> frozenset[Block]:
         """What keeps a target from serving or from being moved onto."""
-        return blocks(self.healths[id_], now, self.policy_for(id_.purpose))
+        return blocks(self.healths[id_], now, self.policy_for(id_.purpose)) | self._away(id_.provider, now)
+
+    def in_maintenance(self, ref: ProviderRef, now: datetime) -> bool:
+        """Whether an operator has taken a provider out of service."""
+        row = self.maintenance.get(ref)
+        return row is not None and row.span.holds(now)
+
+    def _away(self, ref: ProviderRef, now: datetime) -> frozenset[Block]:
+        return frozenset({Block.MAINTENANCE} if self.in_maintenance(ref, now) else ())
 
     def health_word(self, id_: TargetId, now: datetime) -> str:
         """The state for metrics: up, down, unknown or blocked."""
@@ -253,8 +267,18 @@ class Beliefs:
             ref=ref,
             health=expire(health, now) if health else None,
             gone_since=self.gone_since.get(ref),
+            maintenance=self._maintenance(ref, purpose),
             same_space=self._same_space(order[0], ref) if purpose is Purpose.EMBEDDINGS and order else True,
         )
+
+    def _maintenance(self, ref: ProviderRef, purpose: Purpose) -> Maintenance | None:
+        row, state = self.maintenance.get(ref), self.purposes.get(purpose)
+        chosen_at = state.chosen_at if state is not None else None
+        if row is None or state is None or chosen_at is None or row.span.since > chosen_at:
+            return row.span if row is not None else None
+        # The order of acts says which came last; the clocks by which they were noted need not.
+        later = row.act > state.chosen_act
+        return replace(row.span, since=chosen_at + TICK) if later else row.span
 
     def _same_space(self, preferred: ProviderRef, other: ProviderRef) -> bool | None:
         if preferred == other:

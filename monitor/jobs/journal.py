@@ -63,8 +63,7 @@ class Journal:
         self._told[purpose] = _Told(facts, begun, at.date())
         if last is not None and (last.facts, last.begun) != (facts, begun):
             change = self._telling(facts, situation, begun, last.begun)
-            chosen = last.facts.active != facts.active
-            self._add(purpose, Entry(at=at, kind=EntryKind.CHANGE, facts=replace(change, chosen=chosen)))
+            self._add(purpose, Entry(at=at, kind=EntryKind.CHANGE, facts=self._chosen(purpose, last, change)))
         if last is None or last.day != at.date():
             kind = EntryKind.REIGN if last is None else EntryKind.DAY
             whole = self._whole(purpose, self._telling(facts, situation, begun, {}))
@@ -175,11 +174,22 @@ class Journal:
             standings=standings_of(situation),
             deciding_since=situation.deciding_since,
             chosen_at=situation.chosen_at,
+            ordered_at=situation.ordered_at,
+            act=state.act,
             paused=situation.paused,
             pinned=state.pinned,
             pinned_until=state.pinned_until,
+            held=state.held,
+            held_until=state.held_until,
             stranded_since=situation.stranded_since,
         )
+
+    def _chosen(self, purpose: Purpose, last: _Told, change: Facts) -> Facts:
+        if last.facts.active == change.active:
+            return change
+        state = self._beliefs.purposes.get(purpose)
+        rule, since = (state.rule, state.since) if state is not None and state.seen else (None, None)
+        return replace(change, chosen=True, rule=rule, since=since)
 
     def _telling(
         self,

@@ -375,6 +375,8 @@ class JudgePurposes:
         self.decisions[purpose] = decision
         if before is None or before.rule is not decision.rule:
             log.debug("rule", purpose=str(purpose), rule=str(decision.rule), reason=decision.reason)
+        if decision.alarm and (before is None or not before.alarm):
+            log.error("pinned_one_unfit", purpose=str(purpose), reason=decision.reason)
         recent = len(situation.switches)
         if decision.action is Action.MOVE and recent >= self._beliefs.policy_for(purpose).switch_limit:
             log.error("switching_often", purpose=str(purpose), switches=recent)

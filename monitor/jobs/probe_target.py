@@ -214,7 +214,7 @@ class ProbeTarget:
     ) -> None:
         now = self._now()
         self._metrics.set_health(
-            target, self._beliefs.health_word(target.id, now), blocks(after, now, policy)
+            target, self._beliefs.health_word(target.id, now), self._beliefs.blocks(target.id, now)
         )
         who = {"target": str(target.id), "name": target.name}
         if before.state is not after.state:

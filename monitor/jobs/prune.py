@@ -10,6 +10,7 @@ from monitor.storage.errors import STORE_ERRORS
 from monitor.storage.journal import prune_journal
 from monitor.storage.keys import forget_keys_of_deleted_rows
 from monitor.storage.leader import LeaderSession
+from monitor.storage.maintenance import prune_maintenance
 from monitor.storage.partitions import ensure_partitions, prune
 from monitor.storage.reports import prune_reports
 
@@ -19,6 +20,7 @@ EVERY_SECONDS = 3600.0
 JOURNAL_KEPT = timedelta(days=90)
 REPORTS_KEPT = timedelta(days=1)
 """What was decided on stands in the journal and with the moves; the rest is for a person who looks soon."""
+MAINTENANCE_KEPT = timedelta(days=7)
 
 
 class Prune:
@@ -38,6 +40,7 @@ class Prune:
                     await forget_keys_of_deleted_rows(connection)
                     await prune_journal(connection, self._now() - JOURNAL_KEPT)
                     await prune_reports(connection, self._now() - REPORTS_KEPT)
+                    await prune_maintenance(connection, self._now() - MAINTENANCE_KEPT)
                 if dropped:
                     log.info("results_pruned", partitions=dropped)
             except STORE_ERRORS as error:

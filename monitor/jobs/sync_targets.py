@@ -1,8 +1,7 @@
 """Follow the application's rows: what is probed, who serves, what an operator wants, which are bad."""
 
 import asyncio
-from collections.abc import Callable, Mapping
-from dataclasses import replace
+from collections.abc import Callable
 from datetime import datetime
 from typing import Any
 
@@ -19,6 +18,7 @@ from monitor.jobs.beliefs import Beliefs
 from monitor.jobs.judge_purposes import JudgePurposes, export_purpose
 from monitor.jobs.pending import Pending
 from monitor.jobs.probe_target import ProbeTarget
+from monitor.jobs.take_acts import TakeActs
 from monitor.metrics import Metrics
 from monitor.storage.edits import adopt_edit
 from monitor.storage.errors import STORE_ERRORS
@@ -27,7 +27,7 @@ from monitor.storage.leader import LeaderSession
 from monitor.storage.maintenance import load_maintenance
 from monitor.storage.problems import replace_problems
 from monitor.storage.providers import read_rows
-from monitor.storage.purposes import PurposeState, forget_purpose, load_purposes, take_acts
+from monitor.storage.purposes import forget_purpose, load_purposes
 
 log = structlog.get_logger()
 
@@ -62,6 +62,7 @@ class SyncTargets:
         self._now = now
         self._instance = instance
         self._allow_metadata_addresses = allow_metadata_addresses
+        self._acts = TakeActs(beliefs=beliefs, pending=pending, probe_now=probes.probe_now, now=now)
         self._changed = asyncio.Event()
         self._exported: set[ProviderRef] = set()
 
@@ -73,7 +74,7 @@ class SyncTargets:
         """Follow the rows until the session ends."""
         while not session.lost.is_set():
             try:
-                async with asyncio.timeout(EVERY_SECONDS):
+                async with asyncio.timeout(self._acts.seconds_left(EVERY_SECONDS)):
                     await self._changed.wait()
             except TimeoutError:
                 log.debug("rows_read_without_notice")
@@ -96,6 +97,7 @@ class SyncTargets:
             self._note_gone(configuration)
             self._adopt(configuration)
             await self._apply(connection, configuration)
+        self._acts.note_maintenance()
         self._export(configuration)
         self._judge.judge_all(self._now())
 
@@ -106,7 +108,7 @@ class SyncTargets:
                 rows = await read_rows(connection)
                 states = await load_purposes(connection)
                 maintenance = await load_maintenance(connection)
-            if not await self._take_acts(connection, states):
+            if not await self._acts.take(connection, states):
                 continue
             self._beliefs.maintenance = maintenance
             configuration = read_configuration(
@@ -115,45 +117,6 @@ class SyncTargets:
             if await self._take_edits(connection, configuration):
                 return configuration
         raise TimeoutError("the rows change faster than they can be read")
-
-    async def _take_acts(self, connection: Any, states: Mapping[Purpose, PurposeState]) -> bool:
-        """Take up what operators did by command or API; False when the rows have to be read again.
-
-        They did it in the tables already. What is left for us is when: by our own clock, since what it is
-        compared with are the instants of our own probes.
-        """
-        for purpose, state in states.items():
-            known = self._beliefs.purposes.get(purpose)
-            if state.act > state.act_taken:
-                now = self._now()
-                state = replace(
-                    state,
-                    chosen_at=now if state.chosen_act > state.act_taken else state.chosen_at,
-                    ordered_at=now if state.ordered_act > state.act_taken else state.ordered_at,
-                )
-                if not await take_acts(connection, state):
-                    return False
-                self._tell_act(purpose, known, state)
-                self._beliefs.purposes[purpose] = replace(state, act_taken=state.act)
-            elif known is None or known.act != state.act:
-                self._beliefs.purposes[purpose] = state
-        return True
-
-    def _tell_act(self, purpose: Purpose, before: PurposeState | None, state: PurposeState) -> None:
-        active = state.seen.active if state.seen else None
-        log.info(
-            "operator_acted",
-            purpose=str(purpose),
-            act=state.act,
-            active=str(active),
-            generation=state.generation,
-            paused=state.paused,
-            pinned=str(state.pinned) if state.pinned else None,
-            held=state.held,
-        )
-        moved = before is None or before.seen is None or before.seen.active != active
-        if active is not None and moved:
-            self._probes.probe_now(TargetId(provider=active, purpose=purpose))
 
     async def _take_edits(self, connection: Any, configuration: Configuration) -> bool:
         """Take up what operators wrote since; False when the rows have to be read again."""

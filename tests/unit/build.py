@@ -105,6 +105,10 @@ def situation(
     stranded_since: float | None = None,
     paused: bool = False,
     pinned: bool = False,
+    pinned_until: float | None = None,
+    held: bool = False,
+    held_until: float | None = None,
+    ordered_at: float | None = None,
 ) -> Situation:
     return Situation(
         purpose=purpose,
@@ -120,6 +124,10 @@ def situation(
         stranded_since=None if stranded_since is None else at(stranded_since),
         paused=paused,
         pinned=pinned,
+        pinned_until=None if pinned_until is None else at(pinned_until),
+        held=held,
+        held_until=None if held_until is None else at(held_until),
+        ordered_at=None if ordered_at is None else at(ordered_at),
     )
 
 

@@ -7,6 +7,7 @@ import pytest
 from monitor.domain.failover import decide, fallback_after, hold_for
 from monitor.domain.failure import failure_of
 from monitor.domain.health import Health, HealthState, expire
+from monitor.domain.maintenance import Maintenance
 from monitor.domain.outcome import Outcome
 from monitor.domain.policy import Failback, Policy
 from monitor.domain.search import obstacle
@@ -119,24 +120,10 @@ def test_one_that_is_gone_is_left_at_once_though_it_was_healthy() -> None:
     assert said(now_of(situation({A: gone, B: fine(131)}), 132)) == (Action.MOVE, Rule.FAIL_OVER, B)
 
 
-def test_one_in_maintenance_is_left() -> None:
-    away = Candidate(ref=A, health=fine(120, A), maintenance=True)
-    assert said(now_of(situation({A: away, B: fine(120)}), 121)) == (Action.MOVE, Rule.FAIL_OVER, B)
-
-
-def test_one_in_maintenance_is_left_only_for_one_that_passed_since_an_operator_chose_it() -> None:
-    away = Candidate(ref=A, health=fine(120, A), maintenance=True)
-    for last in (119, 120):
-        given = situation({A: away, B: fine(last)}, chosen_at=120)
-        assert said(now_of(given, 130)) == (Action.QUALIFY, Rule.FAIL_OVER, B)
-    given = situation({A: away, B: fine(121)}, chosen_at=120)
-    assert said(now_of(given, 130)) == (Action.MOVE, Rule.FAIL_OVER, B)
-
-
 @pytest.mark.parametrize(
     "active",
     [
-        Candidate(ref=A, health=fine(120, A), maintenance=True),
+        Candidate(ref=A, health=fine(120, A), maintenance=Maintenance(since=at(101))),
         Candidate(ref=A, health=fine(120, A), gone_since=at(121)),
     ],
 )
@@ -148,7 +135,7 @@ def test_one_that_is_out_with_nobody_eligible_calls_for_help(active: Candidate) 
 @pytest.mark.parametrize(
     "active",
     [
-        Candidate(ref=A, health=fine(120, A), maintenance=True),
+        Candidate(ref=A, health=fine(120, A), maintenance=Maintenance(since=at(101))),
         Candidate(ref=A, health=fine(120, A), gone_since=at(121)),
     ],
 )
@@ -176,7 +163,7 @@ def test_one_that_is_not_eligible_is_passed_over() -> None:
     ):
         assert now_of(situation({A: dead(), B: unfit, C: fine(140, C)}), 150).to == C
     for barred in (
-        Candidate(ref=B, health=fine(140), maintenance=True),
+        Candidate(ref=B, health=fine(140), maintenance=Maintenance(since=at(101))),
         Candidate(ref=B, health=fine(140), gone_since=at(1)),
         Candidate(ref=B, health=fine(140), same_space=None),
         Candidate(ref=B, health=fine(140), same_space=False),
@@ -390,7 +377,7 @@ def test_a_rescue_never_lands_on_one_that_is_gone_or_away_or_of_another_space_or
     back = observed((140, OK), onto=dead(B), of=B)
     for barred in (
         Candidate(ref=B, health=back, gone_since=at(1)),
-        Candidate(ref=B, health=back, maintenance=True),
+        Candidate(ref=B, health=back, maintenance=Maintenance(since=at(101))),
         Candidate(ref=B, health=back, same_space=False),
         Candidate(ref=B, health=back, same_space=None),
     ):
@@ -497,7 +484,11 @@ def test_nobody_returns_when_the_policy_does_not_want_it(failback: Failback) -> 
 
 
 def test_one_that_is_not_eligible_is_not_returned_to() -> None:
-    for unfit in (dead(), refused(), Candidate(ref=A, health=fine(5000, A), maintenance=True)):
+    for unfit in (
+        dead(),
+        refused(),
+        Candidate(ref=A, health=fine(5000, A), maintenance=Maintenance(since=at(101))),
+    ):
         given = situation({A: unfit, B: fine(5000)}, active=B)
         decision = now_of(given, 5001)
         assert said(decision) == (Action.KEEP, Rule.HOLD, None)
