@@ -20,6 +20,7 @@ from monitor.domain.application_status import ApplicationStatus
 from monitor.domain.provider import Purpose
 from monitor.domain.target import SealedKey
 from monitor.doors import Doors
+from monitor.jobs.first_token import keep_first_token
 from monitor.jobs.heartbeat import Heartbeat
 from monitor.jobs.lead import Lead
 from monitor.jobs.open_keyring import open_keyring, refuse_key
@@ -243,6 +244,8 @@ class Daemon:
                 self._keyring = await self._open_keyring(connection)
                 if self._offer is not None:
                     await self._offer(connection, self._keyring)
+            if self._embedded is not None and self._embedded.owned:
+                await keep_first_token(connection, self._settings.data_dir)
         finally:
             await connection.close()
         self._prepared = True

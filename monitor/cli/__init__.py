@@ -20,6 +20,7 @@ from monitor.cli.refusal import explain
 from monitor.cli.replay import replay
 from monitor.cli.run import run
 from monitor.cli.status import status
+from monitor.cli.tokens import tokens
 from monitor.cli.verify import verify
 
 PROGRAM = "llm-monitor"
@@ -43,6 +44,7 @@ app.command()(replay)
 app.command()(migrate)
 app.command("generate-key")(generate_key)
 app.command()(config)
+app.add_typer(tokens, name="token")
 
 
 def _show_version(wanted: bool) -> None:

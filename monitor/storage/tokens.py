@@ -92,6 +92,12 @@ async def create_token(
     return NewToken(id=row["id"], text=write_token(row["id"], secret), expires_at=end)
 
 
+async def first_token(connection: Any) -> bool:
+    """Whether there has never been a token; in a transaction, until whose end nobody else is told so."""
+    await connection.execute(QUERIES["lock_tokens"])
+    return not await connection.fetchval(QUERIES["any_token"])
+
+
 async def revoke_token(connection: Any, id_: int, by: str) -> str | None:
     """End a token at once, everywhere.
 

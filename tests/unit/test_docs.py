@@ -146,7 +146,7 @@ def test_the_readme_names_every_command() -> None:
     told = set(re.findall(r"^\| `([a-z-]+)[ `]", document("README.md"), re.MULTILINE))
     assert told == {
         command.name or command.callback.__name__ for command in app.registered_commands if command.callback
-    }
+    } | {group.name for group in app.registered_groups}
 
 
 def test_every_link_of_the_documents_leads_to_a_file() -> None:
