@@ -15,6 +15,7 @@ from monitor.integration.manage_active import PurposeUnknown
 from monitor.integration.plain_key import KeyringMissing
 from monitor.integration.schemas import FieldProblems, Problem
 from monitor.storage.errors import STORE_ERRORS
+from monitor.storage.operator import ActError, ActInvalid, ProviderDisabled, ProviderMissing
 from monitor.storage.refusals import InUse, NameTaken, Refused, RowMissing, RowRefused, TextTooLong
 
 log = structlog.get_logger()
@@ -31,10 +32,11 @@ _STATUS: dict[type[Exception], int] = {
     PurposeUnknown: 400,
     KeyringMissing: 503,
 }
+_ACTS: dict[type[Exception], int] = {ProviderMissing: 404, ProviderDisabled: 400, ActInvalid: 400}
 _TOLD = {
     400: "The body can't be read as JSON, or the change is refused; the text says why",
     404: "There is no such thing",
-    409: "The name is taken",
+    409: "It conflicts with what is there; the text says with what, and the mend",
     503: "The database can't answer now, or the program lacks a setting; the text says which",
 }
 
@@ -73,6 +75,8 @@ class Route(APIRoute):
                 return _json(BAD, [{"loc": ["body", field], "msg": str(error), "type": "value_error"}])
             except Refused as error:
                 return _json(_STATUS.get(type(error), 400), str(error))
+            except ActError as error:
+                return _json(_ACTS.get(type(error), 409), str(error))
             except _NOT_MIGRATED:
                 return _json(503, "the database is not migrated: run llm-monitor migrate")
             except asyncpg.InsufficientPrivilegeError:

@@ -6,9 +6,9 @@ from fastapi import APIRouter, HTTPException, Path
 from fastapi.requests import Request
 
 from monitor.integration.answers import Route, told
-from monitor.integration.caller import manager_of
+from monitor.integration.caller import manager_of, user_of
 from monitor.integration.manage_active import worst_health
-from monitor.integration.schemas import Active, Health
+from monitor.integration.schemas import Active, Health, Message, NewActive
 
 SERVICE = "llm-monitor"
 _UNKNOWN = "Unknown purpose: write one of chat, embeddings, reranking"
@@ -37,6 +37,25 @@ async def show_active(
     if active is None:
         raise HTTPException(404, f"No active provider for {purpose}")
     return active
+
+
+@router.post(
+    "",
+    summary="Name who serves",
+    response_model=Message,
+    responses=told(
+        s400="api_key:1 (openrouter/main) is disabled: enable it first",
+        s404="ai_server:9: there is no such row",
+        s409="the row of chat is locked by another transaction: end that one, or try again",
+    ),
+)
+async def set_active(request: Request, body: NewActive) -> Any:
+    """The operator's new preference, active at once. Whoever it was before stays a candidate."""
+    given = body.model_dump(exclude_unset=True, exclude={"updated_by"})
+    await manager_of(request).set_active_provider(
+        **given, user_id=user_of(request, body.updated_by), via="api"
+    )
+    return {"message": f"Active provider set for {body.purpose}"}
 
 
 @health_router.get("/health", summary="Tell the health", response_model=Health, responses=told())

@@ -237,6 +237,9 @@ class NewActive(BaseModel):
         default_factory=_absent, description="As fallback_provider_type."
     )
     reason: str | None = Field(default_factory=_absent, description="Why; it stands in the audit.")
+    force: bool = Field(
+        default=False, description="Let embeddings change their vector space: everything is embedded anew."
+    )
     updated_by: Who = Field(default_factory=_absent)
 
 

@@ -219,6 +219,58 @@ async def test_who_serves_is_told_with_the_row_masked(
     assert health == {"status": "unknown", "service": "llm-monitor", "purposes": {"chat": "unknown"}}
 
 
+async def test_an_operators_choice_is_active_at_once(
+    manager: LLMConfigManager, client: httpx.AsyncClient
+) -> None:
+    body: dict[str, Any] = {"purpose": "chat", "provider_type": "api_key", "provider_id": 1}
+    answer = await client.post("/active", json=body | {"reason": "cheaper"})
+    assert (answer.status_code, answer.json()) == (200, {"message": "Active provider set for chat"})
+    active = (await client.get("/active/chat")).json()
+    assert (active["provider_type"], active["fallback_provider_type"]) == ("api_key", "ai_server")
+    assert (active["updated_by"], active["generation"]) == ("alice", 2)
+    none = {"fallback_provider_type": None, "fallback_provider_id": None}
+    assert (await client.post("/active", json=body | none)).status_code == 200
+    # The application's own statement.
+    row = await manager.pool.fetchrow(
+        "SELECT ap.*, k.provider FROM active_providers ap JOIN llm_api_keys k ON k.id = ap.provider_id"
+        " WHERE ap.purpose = 'chat' AND ap.provider_type = 'api_key'"
+    )
+    assert (row["provider"], row["fallback_provider_id"], row["updated_by"]) == ("openrouter", None, "alice")
+    new = await client.post("/active", json=body | {"purpose": "embeddings"})
+    assert new.status_code == 200
+    assert [one["purpose"] for one in (await client.get("/active")).json()] == ["chat", "embeddings"]
+    assert {one["entity_type"] for one in await audits(manager)} == {"active_provider"}
+
+
+@pytest.mark.parametrize(
+    ("more", "status", "words"),
+    [
+        ({"provider_id": 9}, 404, "9"),
+        ({"provider_id": 2**40}, 404, "API key 1099511627776 not found"),
+        ({"purpose": "music"}, 400, "chat, embeddings, reranking"),
+        ({"fallback_provider_type": "api_key", "fallback_provider_id": 1}, 400, "own fallback"),
+        ({"fallback_provider_type": "api_key"}, 422, "fallback_provider_id is missing"),
+        ({"provider_type": "ai_server", "provider_id": 2}, 400, "is disabled"),
+        ({"provider_type": "sk-planted"}, 422, "'api_key' or 'ai_server'"),
+    ],
+)
+async def test_a_choice_that_can_not_be_is_refused_with_the_reason(
+    database: Address, more: dict[str, Any], status: int, words: str
+) -> None:
+    async with pool_of(database, "none") as pool:
+        manager = LLMConfigManager(pool, ENCRYPTION_KEY)
+        await manager.add_api_key("openai", "k", KEY)
+        await manager.add_ai_server("a", "vllm", "http://a")
+        await manager.add_ai_server("b", "vllm", "http://b", enabled=False)
+        async with client_of(manager) as client:
+            body = {"purpose": "chat", "provider_type": "api_key", "provider_id": 1}
+            answer = await client.post("/active", json=body | more)
+            assert answer.status_code == status, answer.text
+            assert words in answer.text
+            assert "sk-planted" not in answer.text
+            assert (await client.get("/active")).json() == []
+
+
 async def test_what_a_purpose_names_can_not_be_deleted(
     manager: LLMConfigManager, client: httpx.AsyncClient
 ) -> None:
