@@ -144,7 +144,7 @@ def _reference(name: str, type_: object, number: object) -> ProviderRef:
 def _fallback(type_: str | Keep | None, number: int | Keep | None) -> ProviderRef | Keep | None:
     if type_ is KEEP and number is KEEP:
         return KEEP
-    if type_ is None and number is None:
+    if {type_, number} <= {None, KEEP}:
         return None
     if type_ in (KEEP, None) or number in (KEEP, None):
         absent = "fallback_provider_type" if type_ in (KEEP, None) else "fallback_provider_id"
