@@ -11,13 +11,14 @@ from monitor.domain.provider import Purpose
 from monitor.domain.target import Target
 from monitor.integration.configuration import ProviderConfiguration
 from monitor.integration.errors import DatabaseAway, IntegrationClosed, NotPrepared
+from monitor.integration.fallback import find_fallbacks
 from monitor.integration.loading import Store, Unusable, load
 from monitor.integration.models import ask_models
 from monitor.integration.probes import test_row
 from monitor.integration.watch import Watch
 from monitor.probing.catalog import load_catalog
 from monitor.storage.errors import STORE_ERRORS
-from monitor.storage.served import read_proved_model, read_served
+from monitor.storage.served import Served, read_proved_model, read_served
 
 ANSWER_SECONDS: Final = 3.0  # for one statement of ours
 LOAD_SECONDS: Final = 6.0  # for all of a load
@@ -78,6 +79,37 @@ class LLMProviderIntegration:
             return None
         return await self._ask(Purpose(purpose), loop)
 
+    async def get_fallback_provider(self, config: ProviderConfiguration) -> ProviderConfiguration | None:
+        """The first other candidate that is fit to serve in the place of one that does not answer.
+
+        As the daemon believes; the fallback of the purpose's row where it believes nothing. For embeddings
+        only one of the same vector space. Asks the database each time.
+
+        Returns:
+            None when there is none.
+
+        Raises:
+            DatabaseAway: the database does not answer.
+            IntegrationClosed: the pool or its event loop has ended.
+            NotPrepared: the tables are missing, or this role may not read them.
+        """
+        purpose = Purpose(config.purpose)
+        self._check_open(asyncio.get_running_loop())
+        try:
+            async with asyncio.timeout(LOAD_SECONDS), self._connection() as connection:
+                refs = await find_fallbacks(connection, purpose, config.ref)
+                others = [await read_served(connection, purpose, ref) for ref in refs]
+            for served in others:
+                if served is not None and (found := await self._read(served, purpose)) is not None:
+                    return found
+        except asyncpg.SyntaxOrAccessError as error:
+            raise _not_prepared(error) from error
+        except STORE_ERRORS as error:
+            raise DatabaseAway(
+                f"the database is away ({type(error).__name__}): whom to turn to is not known"
+            ) from error
+        return None
+
     async def test_provider(self, config: ProviderConfiguration) -> tuple[bool, str]:
         """Probe a provider's row now, for the purpose that it was asked for.
 
@@ -104,8 +136,9 @@ class LLMProviderIntegration:
         self._check_open(loop)
         self._watch.start()
         flight = self._flights.get(purpose)
-        if flight is None or flight.epoch != self._watch.epoch:
+        if flight is None or flight.epoch != self._watch.epoch or flight.task.done():
             # One that began before the last change may bring what was before it: nobody new waits for that.
+            # One that has ended is left over from somebody who gave up waiting.
             task = loop.create_task(self._load(purpose), name=f"load {purpose}")
             task.add_done_callback(_heed)
             flight = self._flights[purpose] = _Flight(self._watch.epoch, task)
@@ -118,9 +151,7 @@ class LLMProviderIntegration:
         try:
             entry = flight.task.result()
         except asyncpg.SyntaxOrAccessError as error:
-            raise NotPrepared(
-                f"no tables can be read ({type(error).__name__}): await manager.initialize_defaults() first"
-            ) from error
+            raise _not_prepared(error) from error
         except STORE_ERRORS as error:
             self._check_open(loop)
             return self._tolerate(purpose, error, loop.time())
@@ -167,6 +198,13 @@ class LLMProviderIntegration:
         self._tell(purpose, problem, usable=configuration is not None or served is None)
         return _Entry(configuration, epoch, read_at)
 
+    async def _read(self, served: Served, purpose: Purpose) -> ProviderConfiguration | None:
+        try:
+            return await load(self._manager, self._catalog, served, purpose, self._find_model)
+        except Unusable as problem:
+            log.error("provider_unusable", purpose=str(purpose), problem=str(problem))  # noqa: TRY400
+            return None
+
     def _tell(self, purpose: Purpose, problem: str, *, usable: bool) -> None:
         if problem and self._told.get(purpose) != problem:
             if usable:
@@ -192,6 +230,12 @@ class LLMProviderIntegration:
 
     def _connection(self) -> Any:
         return self._manager.pool.acquire(timeout=ANSWER_SECONDS)
+
+
+def _not_prepared(error: Exception) -> NotPrepared:
+    return NotPrepared(
+        f"no tables can be read ({type(error).__name__}): await manager.initialize_defaults() first"
+    )
 
 
 _PURPOSES = frozenset(str(purpose) for purpose in Purpose)

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
+from monitor.domain.preference import ordered
 from monitor.domain.provider import ProviderRef, Purpose
 from monitor.domain.rows import KeyRow, ServerRow
 from monitor.domain.target import Target
@@ -34,15 +35,18 @@ class Served:
     last_health_check: datetime | None
 
 
-async def read_served(connection: Any, purpose: Purpose, *, timeout: float | None = None) -> Served | None:
+async def read_served(
+    connection: Any, purpose: Purpose, other: ProviderRef | None = None, *, timeout: float | None = None
+) -> Served | None:
     """Who serves a purpose, in one statement; None when nobody was chosen.
 
     Args:
         connection: any, with whatever codecs and caches its owner gave it.
         purpose: whose.
+        other: this one in the place of who serves it, or None.
         timeout: seconds for the answer, or None.
     """
-    row = await connection.fetchrow(QUERIES["read_served"], str(purpose), timeout=timeout)
+    row = await connection.fetchrow(QUERIES["read_served"], str(purpose), *columns(other), timeout=timeout)
     if row is None:
         return None
     server: bool = row["is_server"]
@@ -68,6 +72,12 @@ async def read_proved_model(connection: Any, target: Target, *, timeout: float |
         timeout=timeout,
     )
     return model
+
+
+async def read_candidates(connection: Any, purpose: Purpose) -> tuple[ProviderRef, ...]:
+    """Whom a purpose may be served by, best first; the one that serves and its fallback come last."""
+    rows = await connection.fetch(QUERIES["read_candidates"], str(purpose))
+    return ordered(read_ref(row["provider_type"], row["provider_id"]) for row in rows)
 
 
 async def is_pooled(connection: Any, *, timeout: float | None = None) -> bool:
