@@ -25,7 +25,7 @@ from monitor.jobs.heartbeat import Heartbeat
 from monitor.jobs.lead import Lead
 from monitor.jobs.open_keyring import open_keyring, refuse_key
 from monitor.jobs.spool_results import drain_batch
-from monitor.keyring import Keyring
+from monitor.keyring import Keyring, KeyringError
 from monitor.metrics import Metrics
 from monitor.probing.catalog import load_catalog
 from monitor.probing.prober import Prober
@@ -287,7 +287,7 @@ class Daemon:
         self._role, self._away = "standby", None
         self._metrics.set_active_daemon(False)
         log.info("standing_by", reason="another daemon holds the lock of this database")
-        heartbeat = Heartbeat(self._who)
+        heartbeat = Heartbeat(self._who, key_ids=self._key_ids)
         beaten_at = -BEAT_SECONDS
         while not session.lost.is_set() and not await session.try_lead():
             if time.monotonic() - beaten_at >= BEAT_SECONDS:
@@ -336,6 +336,7 @@ class Daemon:
             identity=self._who,
             spool=self._spool,
             allow_metadata_addresses=settings.allow_metadata_addresses,
+            key_ids=self._key_ids,
         )
         return self._lead
 
@@ -344,6 +345,19 @@ class Daemon:
         if self._conceal is not None:
             self._conceal(key)
         return key
+
+    def _key_ids(self) -> tuple[str, ...]:
+        """Which encryption keys this daemon opens with, after a look at whether somebody has rotated them."""
+        if self._keyring is None:
+            return ()
+        try:
+            if self._keyring.refresh():
+                log.info("encryption_keys_changed", count=len(self._keyring.ids))
+                if self._lead is not None:
+                    self._lead.rows_changed()
+        except KeyringError as error:
+            log.warning("encryption_keys_unreadable", reason=str(error))
+        return self._keyring.ids
 
     async def _close_lead(self) -> None:
         """Cease to probe; what is not stored by now waits on disk."""

@@ -6,7 +6,7 @@ import typer
 
 _THEIRS = (
     ("monitor.app", "StartError"),
-    ("monitor.keyring", "KeyringError"),
+    ("monitor.keyring.ring", "KeyringError"),
     ("monitor.settings.names", "SettingsError"),
     ("monitor.storage.address", "AddressError"),
     ("monitor.storage.application_tables", "SchemaError"),

@@ -67,6 +67,7 @@ class Lead:
         identity: DaemonRow,
         spool: Spool,
         allow_metadata_addresses: bool = False,
+        key_ids: Callable[[], tuple[str, ...]] = tuple,
     ) -> None:
         self._metrics = metrics
         self._now = now
@@ -80,7 +81,7 @@ class Lead:
         self._store = StoreResults(self.beliefs, self._pending, metrics, now)
         self._spools = SpoolResults(self._pending, spool, metrics)
         self._spooling: asyncio.Task[None] | None = None
-        self._heartbeat = Heartbeat(identity, self._pending)
+        self._heartbeat = Heartbeat(identity, self._pending, key_ids=key_ids)
         self._probes = ProbeTarget(
             beliefs=self.beliefs,
             pending=self._pending,

@@ -6,7 +6,7 @@ from typing import Any
 import structlog
 
 from monitor.domain.target import KeyUndecryptable, SealedKey
-from monitor.keyring import Keyring, KeyringError, load_or_create
+from monitor.keyring import Keyring, KeyringError, load_or_create, read_keys
 from monitor.storage.providers import read_rows
 
 log = structlog.get_logger()
@@ -31,22 +31,20 @@ async def open_keyring(
     Raises:
         KeyringError: stored keys need one that is not there or does not fit; the message names the mend.
     """
-    if current is None and key_folder is not None:
-        current = load_or_create(key_folder / KEY_FILE)
+    keyring = load_keyring(current, old, key_folder)
     rows = await read_rows(connection)
     sealed = [
         key
         for key in (*(row.key for row in rows.keys), *(row.api_key for row in rows.servers))
         if key is not None and key.encrypted
     ]
-    if current is None:
+    if keyring is None:
         if sealed:
             raise KeyringError(
                 f"BYOK_ENCRYPTION_KEY is not set, and {len(sealed)} stored keys need it: "
                 "set it to the application's key"
             )
         return None
-    keyring = Keyring(current, old)
     closed = sum(not _opens(keyring, key) for key in sealed)
     if sealed and closed == len(sealed):
         raise KeyringError(
@@ -56,6 +54,21 @@ async def open_keyring(
     if closed:
         log.warning("keys_not_decrypted", count=closed, of=len(sealed))
     return keyring
+
+
+def load_keyring(current: str | None, old: tuple[str, ...], key_folder: Path | None) -> Keyring | None:
+    """The keyring of these settings, whether or not it opens anything; None without a key.
+
+    Raises:
+        KeyringError: a key is none, or the file of the key folder can't be used.
+    """
+    if current is not None:
+        return Keyring(current, old)
+    if key_folder is None:
+        return None
+    path = key_folder / KEY_FILE
+    first, *others = load_or_create(path)
+    return Keyring(first, [*others, *old], reread=lambda: read_keys(path))
 
 
 def refuse_key(sealed: SealedKey) -> str:

@@ -22,6 +22,7 @@ class DaemonRow:
         role: `active` or `standby`.
         listen: where it answers, as in `127.0.0.1:9780`.
         started_at: UTC.
+        key_ids: which encryption keys it opens with, the one it seals with first (`Keyring.ids`).
         silent: since its last heartbeat, by the database's clock; 0 where it is not read from there.
     """
 
@@ -32,6 +33,7 @@ class DaemonRow:
     role: Role
     listen: str
     started_at: datetime
+    key_ids: tuple[str, ...] = ()
     silent: timedelta = timedelta(0)
 
 
@@ -46,6 +48,7 @@ async def beat(connection: Any, daemon: DaemonRow) -> None:
         daemon.role,
         daemon.listen,
         daemon.started_at,
+        list(daemon.key_ids),
     )
 
 
@@ -60,6 +63,7 @@ async def list_daemons(connection: Any) -> list[DaemonRow]:
             role=row["role"],
             listen=row["listen"],
             started_at=row["started_at"],
+            key_ids=tuple(row["key_ids"]),
             silent=timedelta(seconds=row["silent_seconds"]),
         )
         for row in await connection.fetch(QUERIES["list_daemons"])

@@ -8,7 +8,15 @@ import pytest
 from cryptography.fernet import Fernet
 
 from monitor.domain.target import KeyUndecryptable, SealedKey
-from monitor.keyring import Keyring, KeyringError, add_to_env_file, generate, load_or_create
+from monitor.keyring import (
+    Keyring,
+    KeyringError,
+    add_to_env_file,
+    generate,
+    load_or_create,
+    read_keys,
+    replace_keys,
+)
 
 PLAIN = "sk-or-v1-0123456789abcdef"
 
@@ -73,20 +81,23 @@ def test_a_key_that_is_none_is_refused_by_name(wrong: str | bytes) -> None:
 def test_the_keyring_shows_no_key() -> None:
     key = generate()
     assert key not in f"{Keyring(key)!r} {Keyring(key)}"
-    assert vars(Keyring(key)).keys() == {"_fernets", "_count"}
+    shown = {
+        name: one for name, one in vars(Keyring(key, [generate()])).items() if isinstance(one, str | tuple)
+    }
+    assert key not in str(shown["ids"])
 
 
 def test_a_missing_key_file_is_made_once_for_its_owner_alone(tmp_path: Path) -> None:
     path = tmp_path / "data" / "encryption.key"
     before = os.umask(0)
     try:
-        key = load_or_create(path)
+        (key,) = load_or_create(path)
     finally:
         os.umask(before)
     Keyring(key)
     assert mode(path) == 0o600
     assert mode(path.parent) == 0o700
-    assert load_or_create(path) == key
+    assert load_or_create(path) == (key,)
     assert path.read_text() == f"{key}\n"
     assert list(path.parent.iterdir()) == [path]
 
@@ -104,7 +115,7 @@ def test_a_key_file_that_somebody_made_meanwhile_stays(
         link(*args)
 
     monkeypatch.setattr(os, "link", late)
-    assert load_or_create(path) == theirs
+    assert load_or_create(path) == (theirs,)
     assert list(tmp_path.iterdir()) == [path]
 
 
@@ -114,7 +125,7 @@ def test_a_folder_without_hard_links_will_do(tmp_path: Path, monkeypatch: pytest
 
     monkeypatch.setattr(os, "link", refuse)
     path = tmp_path / "encryption.key"
-    assert load_or_create(path) == path.read_text().strip()
+    assert load_or_create(path) == (path.read_text().strip(),)
     assert mode(path) == 0o600
     assert list(tmp_path.iterdir()) == [path]
 
@@ -141,6 +152,59 @@ def test_a_key_file_that_cannot_be_trusted_is_refused_and_kept(tmp_path: Path) -
         load_or_create(tmp_path / "dangling")
     with pytest.raises(KeyringError, match="File exists"):
         load_or_create(path / "under")
+
+
+def test_a_key_file_holds_the_current_key_first_and_earlier_ones_after_it(tmp_path: Path) -> None:
+    path = tmp_path / "encryption.key"
+    (first,) = load_or_create(path)
+    path.chmod(0o400)
+    second = generate()
+    replace_keys(path, [second, first])
+    assert load_or_create(path) == read_keys(path) == (second, first)
+    assert mode(path) == 0o400
+    assert list(tmp_path.iterdir()) == [path]
+    path.chmod(0o600)
+    path.write_text(f"\n{second}\r\n\n{first}")
+    assert read_keys(path) == (second, first)
+    path.write_text(f"{second}\n{first[:-1]}\n")
+    with pytest.raises(KeyringError, match=rf"^{path}: is no encryption key"):
+        read_keys(path)
+
+
+def test_a_key_file_that_cannot_be_written_stays_as_it_is(tmp_path: Path) -> None:
+    path = tmp_path / "nowhere" / "encryption.key"
+    with pytest.raises(KeyringError, match=r"encryption.key: cannot be"):
+        replace_keys(path, [generate()])
+
+
+def test_a_keyring_looks_at_its_file_again_when_a_key_does_not_open(tmp_path: Path) -> None:
+    path = tmp_path / "encryption.key"
+    first, second, old = *load_or_create(path), generate(), generate()
+    keyring = Keyring(first, [old], reread=lambda: read_keys(path))
+    before = keyring.seal(PLAIN)
+    assert not keyring.refresh()
+    replace_keys(path, [second, first])
+    anew = Keyring(second).seal(PLAIN)
+    assert not keyring.is_current(anew)
+    assert keyring.unseal(anew) == PLAIN
+    assert keyring.is_current(anew)
+    assert not keyring.is_current(before)
+    assert keyring.unseal(before) == keyring.unseal(Keyring(old).seal(PLAIN)) == PLAIN
+    assert keyring.ids == Keyring(second, [first, old]).ids
+    path.unlink()
+    with pytest.raises(KeyUndecryptable):
+        keyring.unseal(Keyring(generate()).seal(PLAIN))
+    with pytest.raises(KeyringError):
+        keyring.refresh()
+    assert keyring.unseal(anew) == PLAIN
+
+
+def test_keys_have_names_that_tell_them_apart_and_nothing_more() -> None:
+    one, two = generate(), generate()
+    assert Keyring(one, [two]).ids == (*Keyring(one).ids, *Keyring(two.encode()).ids)
+    assert Keyring(f" {one} ").ids == Keyring(one).ids
+    assert Keyring(one, [one]).ids == Keyring(one).ids
+    assert not any(part in one for part in Keyring(one).ids)
 
 
 def test_a_new_env_file_is_its_owners_alone(tmp_path: Path) -> None:
