@@ -117,6 +117,7 @@ class Daemon:
             EmbeddedServer(settings.data_dir, group=settings.pg_group) if settings.database is None else None
         )
         self._keyring: Keyring | None = None
+        self._key_complaint: str | None = None
         self._catalog = load_catalog()
         self._doors = Doors(settings, self, self._metrics, self._clock.now)
         self._role: Role = "starting"
@@ -355,8 +356,11 @@ class Daemon:
                 log.info("encryption_keys_changed", count=len(self._keyring.ids))
                 if self._lead is not None:
                     self._lead.rows_changed()
+            self._key_complaint = None
         except KeyringError as error:
-            log.warning("encryption_keys_unreadable", reason=str(error))
+            if self._key_complaint != str(error):
+                self._key_complaint = str(error)
+                log.warning("encryption_keys_unreadable", reason=self._key_complaint)
         return self._keyring.ids
 
     async def _close_lead(self) -> None:

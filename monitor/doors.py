@@ -142,7 +142,7 @@ class Doors:
 
 def _cookie_keyring(folder: Path) -> Keyring:
     try:
-        return Keyring(load_or_create(folder / COOKIE_KEY_FILE))
+        return Keyring(load_or_create(folder / COOKIE_KEY_FILE)[0])
     except KeyringError as error:
         # Logins are a convenience: without a disk they last until the daemon ends.
         log.warning("login_key_not_kept", reason=str(error))

@@ -18,6 +18,7 @@ from monitor.cli.migrate import migrate
 from monitor.cli.probe import probe
 from monitor.cli.refusal import explain
 from monitor.cli.replay import replay
+from monitor.cli.rotate_key import encrypt_server_keys, rotate_key
 from monitor.cli.run import run
 from monitor.cli.status import status
 from monitor.cli.tokens import tokens
@@ -43,6 +44,8 @@ app.command("explain")(explain_purpose)
 app.command()(replay)
 app.command()(migrate)
 app.command("generate-key")(generate_key)
+app.command("rotate-key")(rotate_key)
+app.command("encrypt-server-keys")(encrypt_server_keys)
 app.command()(config)
 app.add_typer(tokens, name="token")
 

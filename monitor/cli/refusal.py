@@ -11,6 +11,7 @@ _THEIRS = (
     ("monitor.storage.address", "AddressError"),
     ("monitor.storage.application_tables", "SchemaError"),
     ("monitor.storage.embedded_folder", "EmbeddedError"),
+    ("monitor.storage.sealing", "SealingRefused"),
     ("monitor.storage.visit", "VisitRefused"),
     ("monitor.web.certificate", "CertificateError"),
     ("monitor.web.listen", "ListenError"),

@@ -45,6 +45,11 @@ async def write_server_health(connection: Any, server_id: int, status: str, chec
     return bool(await connection.fetchval(QUERIES["write_server_health"], server_id, status, checked_at))
 
 
+def is_token(text: str) -> bool:
+    """Whether a server's key is sealed; in rows of the older application it stands there as it is."""
+    return text.startswith(_FERNET_PREFIX)
+
+
 def server_row(row: Any, notes: KeyNotes) -> ServerRow:
     """A server from the columns of `read_servers`."""
     ref = ProviderRef(type=ProviderType.AI_SERVER, id=row["id"])
@@ -54,7 +59,7 @@ def server_row(row: Any, notes: KeyNotes) -> ServerRow:
         name=row["name"],
         server_type=row["server_type"],
         base_url=row["base_url"],
-        api_key=_sealed(ref, key, notes, sealed=key.startswith(_FERNET_PREFIX)) if key else None,
+        api_key=_sealed(ref, key, notes, sealed=is_token(key)) if key else None,
         model_path=row["model_path"],
         enabled=row["enabled"],
         purposes=frozenset(purpose for purpose in Purpose if row[f"use_for_{purpose}"]),

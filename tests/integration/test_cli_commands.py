@@ -11,7 +11,17 @@ from tests.command_line import environment, llm_monitor
 from tests.daemon import ROOT
 from tests.targets import PLANTED_KEY
 
-COMMANDS = ("run", "status", "verify", "probe", "migrate", "generate-key", "config")
+COMMANDS = (
+    "run",
+    "status",
+    "verify",
+    "probe",
+    "migrate",
+    "generate-key",
+    "rotate-key",
+    "encrypt-server-keys",
+    "config",
+)
 HEAVY = (
     "litellm",
     "openai",
