@@ -20,6 +20,7 @@ from monitor.domain.application_status import ApplicationStatus
 from monitor.domain.provider import Purpose
 from monitor.domain.target import SealedKey
 from monitor.doors import Doors
+from monitor.jobs.check_keys import CheckKeys
 from monitor.jobs.first_token import keep_first_token
 from monitor.jobs.heartbeat import Heartbeat
 from monitor.jobs.lead import Lead
@@ -118,6 +119,7 @@ class Daemon:
         )
         self._keyring: Keyring | None = None
         self._key_complaint: str | None = None
+        self._keys = CheckKeys(self._unseal)
         self._catalog = load_catalog()
         self._doors = Doors(settings, self, self._metrics, self._clock.now)
         self._role: Role = "starting"
@@ -318,7 +320,7 @@ class Daemon:
     async def _new_lead(self) -> Lead:
         settings = self._settings
         self._prober = Prober(
-            unseal=self._unseal,
+            unseal=self._keys.unseal,
             now=self._clock.now,
             overall_limit=settings.concurrency,
             upstream_limit=settings.upstream_concurrency,
@@ -338,6 +340,7 @@ class Daemon:
             spool=self._spool,
             allow_metadata_addresses=settings.allow_metadata_addresses,
             key_ids=self._key_ids,
+            keys=self._keys,
         )
         return self._lead
 

@@ -11,6 +11,7 @@ from uuid import UUID
 from monitor.domain.outcome import Outcome, ProbeResult, ResultId
 from monitor.domain.policy import Policy
 from monitor.domain.target import ProbeKind, Target
+from monitor.jobs.check_keys import CheckKeys
 from monitor.jobs.lead import Lead
 from monitor.metrics import Metrics
 from monitor.probing.catalog import load_catalog
@@ -125,6 +126,7 @@ class VirtualDaemon:
             started_at=self.now(),
         )
         self._lead = Lead(
+            keys=CheckKeys(lambda sealed: sealed.text),
             catalog=CATALOG,
             policy_for=lambda _purpose: POLICY,
             prober=self,

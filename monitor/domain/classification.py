@@ -54,6 +54,7 @@ class Evidence:
         loop_late: our event loop was late by over half the timeout.
         descriptors_exhausted: we had no file descriptor left.
         key_unreadable: the stored key cannot be decrypted.
+        keyring_unfit: no stored key can be decrypted: our own encryption key is wrong.
         nothing_to_check: no light check of this provider is known.
         own_fault: the type of an exception of ours, or None.
     """
@@ -73,6 +74,7 @@ class Evidence:
     loop_late: bool = False
     descriptors_exhausted: bool = False
     key_unreadable: bool = False
+    keyring_unfit: bool = False
     nothing_to_check: bool = False
     own_fault: str | None = None
 
@@ -194,6 +196,7 @@ def _complete(e: Evidence) -> bool:
 
 TABLE: tuple[Rule, ...] = (
     # Ourselves first: what we broke says nothing of anybody else.
+    Rule("no stored key can be decrypted", lambda e: e.keyring_unfit, Outcome.INDETERMINATE),
     Rule("the stored key cannot be decrypted", lambda e: e.key_unreadable, Outcome.AUTH_FAILED),
     Rule("nothing to check", lambda e: e.nothing_to_check, Outcome.INDETERMINATE),
     Rule("no file descriptor left here", lambda e: e.descriptors_exhausted, Outcome.INDETERMINATE),

@@ -61,6 +61,10 @@ class KeyUndecryptable(Exception):
     """A stored key does not open with the keys we have; the message says which row and holds no key."""
 
 
+class KeyringUnfit(KeyUndecryptable):
+    """Nor does any other stored key open: the fault is taken to be our encryption key, not the row."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ProbeSettings:
     """How a target is probed; a row's `metadata.probe` overrides the policy.

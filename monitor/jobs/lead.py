@@ -15,6 +15,7 @@ from monitor.domain.provider import Purpose
 from monitor.domain.target import TargetId
 from monitor.jobs.asked_probes import AskedProbes
 from monitor.jobs.beliefs import Beliefs
+from monitor.jobs.check_keys import CheckKeys
 from monitor.jobs.heartbeat import Heartbeat
 from monitor.jobs.journal import Journal
 from monitor.jobs.judge_purposes import JudgePurposes
@@ -66,12 +67,14 @@ class Lead:
         keep: timedelta,
         identity: DaemonRow,
         spool: Spool,
+        keys: CheckKeys,
         allow_metadata_addresses: bool = False,
         key_ids: Callable[[], tuple[str, ...]] = tuple,
     ) -> None:
         self._metrics = metrics
         self._now = now
         self._catalog = catalog
+        self._keys = keys
         self._allow_metadata_addresses = allow_metadata_addresses
         self._instance = str(identity.instance)
         self.beliefs = Beliefs(policy_for, now())
@@ -172,6 +175,7 @@ class Lead:
                     stored_healths=await load_healths(connection),
                     now=self._now,
                     instance=self._instance,
+                    keys=self._keys,
                     allow_metadata_addresses=self._allow_metadata_addresses,
                 )
         self.beliefs.deciding_since = now

@@ -6,7 +6,7 @@ from typing import Any
 import structlog
 
 from monitor.domain.target import KeyUndecryptable, SealedKey
-from monitor.keyring import Keyring, KeyringError, load_or_create, read_keys
+from monitor.keyring import Keyring, KeyringError, is_token, load_or_create, read_keys
 from monitor.storage.providers import read_rows
 
 log = structlog.get_logger()
@@ -46,10 +46,11 @@ async def open_keyring(
             )
         return None
     closed = sum(not _opens(keyring, key) for key in sealed)
-    if sealed and closed == len(sealed):
+    tokens = [key for key in sealed if is_token(key)]
+    if tokens and closed == len(sealed):
         raise KeyringError(
-            f"BYOK_ENCRYPTION_KEY opens none of the {closed} stored keys: set it to the application's key, "
-            "or name that one in MONITOR_OLD_ENCRYPTION_KEYS"
+            f"BYOK_ENCRYPTION_KEY opens none of the {len(tokens)} stored keys: set it to the application's "
+            "key, or name that one in MONITOR_OLD_ENCRYPTION_KEYS"
         )
     if closed:
         log.warning("keys_not_decrypted", count=closed, of=len(sealed))

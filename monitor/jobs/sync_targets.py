@@ -15,6 +15,7 @@ from monitor.domain.provider import ProviderRef, Purpose
 from monitor.domain.schedule import plan
 from monitor.domain.target import Target, TargetId
 from monitor.jobs.beliefs import Beliefs
+from monitor.jobs.check_keys import CheckKeys
 from monitor.jobs.judge_purposes import JudgePurposes, export_purpose
 from monitor.jobs.pending import Pending
 from monitor.jobs.probe_target import ProbeTarget
@@ -50,6 +51,7 @@ class SyncTargets:
         stored_healths: dict[TargetId, Health],
         now: Callable[[], datetime],
         instance: str,
+        keys: CheckKeys,
         allow_metadata_addresses: bool = False,
     ) -> None:
         self._beliefs = beliefs
@@ -61,6 +63,7 @@ class SyncTargets:
         self._stored_healths = stored_healths
         self._now = now
         self._instance = instance
+        self._keys = keys
         self._allow_metadata_addresses = allow_metadata_addresses
         self._acts = TakeActs(beliefs=beliefs, pending=pending, probe_now=probes.probe_now, now=now)
         self._changed = asyncio.Event()
@@ -115,7 +118,7 @@ class SyncTargets:
                 rows, self._catalog, allow_metadata_addresses=self._allow_metadata_addresses
             )
             if await self._take_edits(connection, configuration):
-                return configuration
+                return self._keys.look(rows, configuration)
         raise TimeoutError("the rows change faster than they can be read")
 
     async def _take_edits(self, connection: Any, configuration: Configuration) -> bool:
@@ -196,6 +199,11 @@ class SyncTargets:
         for count, target in enumerate(changes.start):
             self._start(target)
             await _breathe(count)
+        for id_ in self._beliefs.targets:
+            if id_.provider in self._keys.mended:
+                self._probes.probe_now(
+                    id_
+                )  # whether the row or our own key was mended: a block need not wait
         # What a target does for its purpose may have changed with any row.
         for count, id_ in enumerate(list(self._beliefs.targets)):
             self._probes.reschedule(id_)

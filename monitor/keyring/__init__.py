@@ -2,7 +2,7 @@
 
 from monitor.keyring.env_file import add_to_env_file
 from monitor.keyring.key_file import load_or_create, read_keys, replace_keys
-from monitor.keyring.ring import VARIABLE, Keyring, KeyringError, generate
+from monitor.keyring.ring import VARIABLE, Keyring, KeyringError, generate, is_token
 
 __all__ = [
     "VARIABLE",
@@ -10,6 +10,7 @@ __all__ = [
     "KeyringError",
     "add_to_env_file",
     "generate",
+    "is_token",
     "load_or_create",
     "read_keys",
     "replace_keys",

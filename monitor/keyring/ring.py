@@ -1,5 +1,6 @@
 """Opens and seals the stored keys of providers."""
 
+import base64
 import hmac
 from collections.abc import Callable, Sequence
 
@@ -11,6 +12,7 @@ VARIABLE = "BYOK_ENCRYPTION_KEY"
 _OLD_VARIABLE = "MONITOR_OLD_ENCRYPTION_KEYS"
 _MEND = "llm-monitor generate-key makes one"
 _ID_CHARACTERS = 16
+_TOKEN_FRAME, _BLOCK = 57, 16  # version, time, vector and signature; the rest are blocks of AES
 
 
 class KeyringError(Exception):
@@ -119,6 +121,16 @@ def _fernet(key: str | bytes, place: str) -> Fernet:
         raise KeyringError(
             f"{place}: is no encryption key (44 characters of URL-safe base64); {_MEND}"
         ) from None
+
+
+def is_token(sealed: SealedKey) -> bool:
+    """Whether this is a sealed key at all, whichever key sealed it; what was typed in by hand is none."""
+    try:
+        token = base64.urlsafe_b64decode(sealed.text.strip().encode())
+    except (ValueError, UnicodeError):
+        return False
+    blocks = len(token) - _TOKEN_FRAME
+    return sealed.encrypted and token[:1] == b"\x80" and blocks >= _BLOCK and blocks % _BLOCK == 0
 
 
 def check_key(key: str, place: str) -> None:

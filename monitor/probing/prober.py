@@ -13,7 +13,7 @@ import structlog
 from monitor.domain.classification import Evidence, explain
 from monitor.domain.outcome import Outcome, ProbeResult
 from monitor.domain.policy import Policy
-from monitor.domain.target import KeyUndecryptable, ModelName, ProbeKind, SealedKey, Target
+from monitor.domain.target import KeyringUnfit, KeyUndecryptable, ModelName, ProbeKind, SealedKey, Target
 from monitor.probing.deadline import Limits
 from monitor.probing.deep_prober import DeepProber
 from monitor.probing.fetch import Fetcher
@@ -121,9 +121,10 @@ class Prober:
             request = Request(target=target, key=key, policy=policy, limits=_limits(target, kind, policy))
             prober = self._deep if kind is ProbeKind.DEEP else self._light
             observation = await prober.observe(request)
+        except KeyringUnfit:
+            return Observation(evidence=Evidence(kind=kind, keyring_unfit=True))
         except KeyUndecryptable:
-            evidence = Evidence(kind=kind, key_unreadable=True)
-            return Observation(evidence=evidence)
+            return Observation(evidence=Evidence(kind=kind, key_unreadable=True))
         except Exception as error:  # noqa: BLE001 - the edge: our own defects are results too
             return Observation.ours(kind, type(error).__name__, f"{type(error).__name__} in the monitor")
         if self._delay.late_since(loop_began) > whole / 2:

@@ -63,6 +63,7 @@ def test_what_we_broke_ourselves_is_no_vote() -> None:
     assert classify(Evidence(kind=DEEP, own_fault="ValueError")) is Outcome.PROBE_INVALID
     assert classify(Evidence(kind=DEEP)) is Outcome.PROBE_INVALID
     assert classify(Evidence(kind=DEEP, key_unreadable=True)) is Outcome.AUTH_FAILED
+    assert classify(Evidence(kind=DEEP, keyring_unfit=True)) is Outcome.INDETERMINATE
     assert classify(Evidence(kind=ProbeKind.LIGHT, nothing_to_check=True)) is Outcome.INDETERMINATE
 
 
