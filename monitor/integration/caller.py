@@ -7,6 +7,9 @@ from fastapi.requests import Request
 
 from monitor.integration.manager import LLMConfigManager
 
+_AWAY = "the database is away: it is tried again by itself; ask again soon"
+_UNSET = "app.state.llm_manager is not set: let the application set it to an LLMConfigManager at its start"
+
 
 def manager_of(request: Request) -> LLMConfigManager:
     """`app.state.llm_manager`.
@@ -16,10 +19,9 @@ def manager_of(request: Request) -> LLMConfigManager:
     """
     manager = getattr(request.app.state, "llm_manager", None)
     if manager is None:
-        raise HTTPException(
-            503,
-            "app.state.llm_manager is not set: the application sets it to an LLMConfigManager at its start",
-        )
+        # Our own server has a manager whenever it has a database; an application has forgotten to set it.
+        away = hasattr(request.app.state, "pool")
+        raise HTTPException(503, _AWAY if away else _UNSET)
     return cast("LLMConfigManager", manager)
 
 

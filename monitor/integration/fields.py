@@ -8,7 +8,9 @@ from typing import Any, cast
 from monitor.domain.catalog import Catalog
 from monitor.domain.configuration import read_url
 from monitor.domain.metadata import RowProblem, read_metadata
+from monitor.domain.metadata_address import refuse_metadata_address
 from monitor.domain.provider import ProviderType, Purpose
+from monitor.integration.loading import metadata_addresses_allowed
 from monitor.integration.plain_key import MASK
 from monitor.storage.refusals import Refused
 
@@ -68,14 +70,18 @@ def check_purposes(row: Mapping[str, Any], catalog: Catalog) -> None:
             raise FieldRefused(field, f"{field}: {entry.name} serves no {purpose} (it serves {serves})")
 
 
-def read_who(user_id: object, *given: object) -> str:
+def read_who(*named: object, field: str = "user_id") -> str:
     """Who makes a change: the first that is named, as a text; `unknown` when nobody is.
+
+    Args:
+        *named: from the one that counts most.
+        field: where it was named, for the refusal.
 
     Raises:
         FieldRefused: it is no name.
     """
-    who = next((one for one in (user_id, *given) if one is not None and one != ""), "unknown")
-    return _text("user_id", str(who))
+    who = next((one for one in named if one is not None and one != ""), "unknown")
+    return _text(field, str(who))
 
 
 def _readers(type_: ProviderType, catalog: Catalog) -> dict[str, Callable[[str, object], object]]:
@@ -156,9 +162,16 @@ def _url(field: str, value: object) -> str:
             field, f"{field} is no address of at most {LONGEST_URL} characters: as in http://host:8000"
         )
     try:
-        return read_url(value, field)
+        return _checked(value, field)
     except RowProblem as problem:
         raise FieldRefused(field, str(problem)) from None
+
+
+def _checked(url: str, field: str) -> str:
+    address = read_url(url, field)
+    if not metadata_addresses_allowed():
+        refuse_metadata_address(address, field)
+    return address
 
 
 def _metadata(field: str, value: object) -> dict[str, Any]:
@@ -167,7 +180,7 @@ def _metadata(field: str, value: object) -> dict[str, Any]:
     try:
         metadata = read_metadata(value)
         if metadata.base_url is not None:
-            read_url(metadata.base_url, "metadata.base_url")
+            _checked(metadata.base_url, "metadata.base_url")
     except RowProblem as problem:
         raise FieldRefused(field, str(problem)) from None
     try:

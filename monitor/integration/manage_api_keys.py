@@ -7,6 +7,7 @@ from monitor.domain.target import SealedKey
 from monitor.integration.fields import read_fields, read_who
 from monitor.integration.held import Held
 from monitor.integration.key_change import key_change
+from monitor.integration.probes import test_row
 from monitor.integration.shown import show_api_key
 from monitor.storage.provider_rows import API_KEYS, delete_row, find_row, insert_row, list_rows, update_row
 from monitor.storage.refusals import RowMissing
@@ -98,7 +99,7 @@ class ApiKeyManagement(Held):
         given = {"provider": provider, "key_name": key_name, "api_key": api_key, **_NEW, **options}
         values = read_fields(ProviderType.API_KEY, given, self.catalog)
         values["encrypted_key"] = key_change(self.keyring, None, values.pop("api_key"))
-        values["created_by"] = read_who(created_by, user_id)
+        values["created_by"] = read_who(created_by, user_id, field="created_by")
         async with self.connection() as connection:
             row = await insert_row(connection, API_KEYS, values, read_who(user_id, created_by))
         return show_api_key(row, self.keyring)
@@ -145,3 +146,20 @@ class ApiKeyManagement(Held):
         async with self.connection() as connection:
             await delete_row(connection, API_KEYS, key_id, read_who(user_id))
         return True
+
+    async def test_api_key(self, key_id: int) -> dict[str, Any]:
+        """Probe a hosted provider with a key now, enabled or not; counts like any other where a daemon acts.
+
+        Returns:
+            `key_id`, `success` (False for a key that is not accepted), `message` (without secrets) and
+            `timestamp`.
+
+        Raises:
+            RowMissing: there is no such key.
+        """
+        ref = ProviderRef(type=ProviderType.API_KEY, id=key_id)
+        async with self.connection() as connection:
+            if await find_row(connection, API_KEYS, key_id) is None:
+                raise RowMissing(ref)
+        found = await test_row(self, ref)
+        return {"key_id": key_id, "success": found.success, "message": found.message, "timestamp": found.at}

@@ -6,7 +6,8 @@ from monitor.domain.provider import ProviderRef, ProviderType
 from monitor.integration.fields import check_purposes, read_fields, read_who
 from monitor.integration.held import Held
 from monitor.integration.key_change import key_change
-from monitor.integration.shown import show_server
+from monitor.integration.probes import list_models, test_row
+from monitor.integration.shown import show_server, shown_status
 from monitor.storage.provider_rows import SERVERS, delete_row, find_row, insert_row, list_rows, update_row
 from monitor.storage.providers import read_server_key
 from monitor.storage.refusals import RowMissing
@@ -116,7 +117,7 @@ class ServerManagement(Held):
         values = read_fields(ProviderType.AI_SERVER, given, self.catalog)
         check_purposes(values, self.catalog)
         values["api_key"] = key_change(self.keyring, None, values["api_key"])
-        values["created_by"] = read_who(created_by, user_id)
+        values["created_by"] = read_who(created_by, user_id, field="created_by")
         async with self.connection() as connection:
             row = await insert_row(connection, SERVERS, values, read_who(user_id, created_by))
         return show_server(row, self.keyring)
@@ -167,3 +168,38 @@ class ServerManagement(Held):
         async with self.connection() as connection:
             await delete_row(connection, SERVERS, server_id, read_who(user_id))
         return True
+
+    async def test_ai_server(self, server_id: int) -> dict[str, Any]:
+        """Probe a server now, enabled or not; the result counts like any other where a daemon acts.
+
+        Returns:
+            `server_id`, `status` (what this probe showed: `healthy`, `degraded`, `down` or `unknown`; the row
+            keeps what is believed), `success`, `message` (without secrets), `timestamp`.
+
+        Raises:
+            RowMissing: there is no such server.
+        """
+        found = await test_row(self, await self._server(server_id))
+        return {
+            "server_id": server_id,
+            "status": str(shown_status(found.outcome)),
+            "success": found.success,
+            "message": found.message,
+            "timestamp": found.at,
+        }
+
+    async def get_ai_server_models(self, server_id: int) -> list[str]:
+        """The models that a server lists now; empty when it does not answer.
+
+        Raises:
+            RowMissing: there is no such server.
+        """
+        await self._server(server_id)
+        return await list_models(self, server_id)
+
+    async def _server(self, server_id: int) -> ProviderRef:
+        ref = ProviderRef(type=ProviderType.AI_SERVER, id=server_id)
+        async with self.connection() as connection:
+            if await find_row(connection, SERVERS, server_id) is None:
+                raise RowMissing(ref)
+        return ref

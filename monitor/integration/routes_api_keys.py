@@ -9,7 +9,7 @@ from monitor.domain.provider import ProviderRef, ProviderType
 from monitor.integration.answers import Route, told
 from monitor.integration.caller import manager_of, user_of
 from monitor.integration.routes_servers import EnabledOnly
-from monitor.integration.schemas import ApiKey, ApiKeyPatch, NewApiKey
+from monitor.integration.schemas import ApiKey, ApiKeyPatch, ApiKeyTested, NewApiKey
 from monitor.storage.refusals import RowMissing
 
 router = APIRouter(prefix="/api-keys", tags=["API keys"], route_class=Route)
@@ -72,3 +72,11 @@ async def change_api_key(request: Request, key_id: int, body: ApiKeyPatch) -> An
 async def delete_api_key(request: Request, key_id: int) -> None:
     """Refused while a purpose names it to serve, as the fallback, as a candidate or by a pin."""
     await manager_of(request).delete_api_key(key_id, user_id=user_of(request))
+
+
+@router.post(
+    "/{key_id}/test", summary="Probe with a key", response_model=ApiKeyTested, responses=told(s404=_MISSING)
+)
+async def test_api_key(request: Request, key_id: int) -> Any:
+    """Whether the provider accepts the key and serves. The result counts like any other."""
+    return await manager_of(request).test_api_key(key_id)

@@ -8,7 +8,7 @@ from fastapi.requests import Request
 from monitor.domain.provider import ProviderRef, ProviderType
 from monitor.integration.answers import Route, told
 from monitor.integration.caller import manager_of, user_of
-from monitor.integration.schemas import NewServer, Server, ServerPatch
+from monitor.integration.schemas import NewServer, Server, ServerPatch, ServerTested
 from monitor.storage.refusals import RowMissing
 
 router = APIRouter(prefix="/servers", tags=["servers"], route_class=Route)
@@ -72,3 +72,25 @@ async def change_server(request: Request, server_id: int, body: ServerPatch) -> 
 async def delete_server(request: Request, server_id: int) -> None:
     """Refused while a purpose names it to serve, as the fallback, as a candidate or by a pin."""
     await manager_of(request).delete_ai_server(server_id, user_id=user_of(request))
+
+
+@router.post(
+    "/{server_id}/test",
+    summary="Probe a server",
+    response_model=ServerTested,
+    responses=told(s404=_MISSING),
+)
+async def test_server(request: Request, server_id: int) -> Any:
+    """What this probe shows. The row keeps what is believed; the result counts like any other."""
+    return await manager_of(request).test_ai_server(server_id)
+
+
+@router.get(
+    "/{server_id}/models",
+    summary="List a server's models",
+    response_model=list[str],
+    responses=told(s404=_MISSING),
+)
+async def list_server_models(request: Request, server_id: int) -> Any:
+    """Asked of the server now; empty when it does not answer."""
+    return await manager_of(request).get_ai_server_models(server_id)

@@ -272,6 +272,15 @@ class Message(BaseModel):
 class ServerTested(BaseModel):
     """What a probe of a server showed just now."""
 
+    model_config = _example(
+        {
+            "server_id": 1,
+            "status": "healthy",
+            "message": "ok from Qwen/Qwen3-8B in 0.21 s",
+            "timestamp": "2026-03-04T12:00:00Z",
+        }
+    )
+
     server_id: int
     status: Literal["healthy", "degraded", "down", "unknown"]
     message: str
@@ -280,6 +289,15 @@ class ServerTested(BaseModel):
 
 class ApiKeyTested(BaseModel):
     """What a probe of a hosted provider showed just now."""
+
+    model_config = _example(
+        {
+            "key_id": 1,
+            "success": False,
+            "message": "the key is not accepted",
+            "timestamp": "2026-03-04T12:00:00Z",
+        }
+    )
 
     key_id: int
     success: bool

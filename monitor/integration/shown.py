@@ -2,11 +2,15 @@
 
 from typing import Any
 
+from monitor.domain.application_status import ApplicationStatus
+from monitor.domain.outcome import VOTES, Outcome, Vote
 from monitor.domain.target import SealedKey
 from monitor.integration.plain_key import shown_key, shown_url, unseal
 from monitor.keyring import Keyring
 from monitor.storage.provider_rows import Row
 from monitor.storage.providers import read_server_key
+
+_WORKS_BUT_NOT_NOW = frozenset({Outcome.BUSY, Outcome.RATE_LIMITED, Outcome.STARTING})
 
 
 def show_server(row: Row, keyring: Keyring | None, *, decrypt: bool = False) -> dict[str, Any]:
@@ -35,6 +39,15 @@ def show_api_key(row: Row, keyring: Keyring | None, *, decrypt: bool = False) ->
     if decrypt:
         shown["api_key"] = unseal(keyring, sealed)
     return shown | _told(keyring, sealed)
+
+
+def shown_status(outcome: Outcome) -> ApplicationStatus:
+    """What one probe showed, in the application's word for a health."""
+    if outcome is Outcome.OK:
+        return ApplicationStatus.HEALTHY
+    if outcome in _WORKS_BUT_NOT_NOW:
+        return ApplicationStatus.DEGRADED
+    return ApplicationStatus.UNKNOWN if VOTES[outcome] is Vote.NONE else ApplicationStatus.DOWN
 
 
 def _told(keyring: Keyring | None, sealed: SealedKey | None) -> dict[str, str | None]:

@@ -9,9 +9,8 @@ from typing import Any
 
 import httpx
 import pytest
-from fastapi import Depends, FastAPI, HTTPException, Request
 
-from monitor.integration import LLMConfigManager, router
+from monitor.integration import LLMConfigManager
 from monitor.keyring import Keyring, generate
 from monitor.storage.address import Address, connect
 from tests.application_schema import (
@@ -25,31 +24,10 @@ from tests.application_schema import (
     make,
     pool_of,
 )
+from tests.managed import client_of
 
 KEY = "sk-new-0123456789-planted-Zz99"
 EVERY_POOL = [(spelling, codec) for spelling in SPELLINGS for codec in CODECS]
-
-
-def require_admin(request: Request) -> None:
-    """The application's own door."""
-    if request.headers.get("x-admin") != "alice":
-        raise HTTPException(403, "admins only")
-    request.state.user_id = "alice"
-
-
-def application(manager: LLMConfigManager) -> FastAPI:
-    app = FastAPI()
-    app.state.llm_manager = manager
-    app.include_router(router, dependencies=[Depends(require_admin)])
-    return app
-
-
-def client_of(manager: LLMConfigManager, **headers: str) -> httpx.AsyncClient:
-    return httpx.AsyncClient(
-        transport=httpx.ASGITransport(app=application(manager)),
-        base_url="http://app/api/v1/llm-config",
-        headers={"x-admin": "alice"} | headers,
-    )
 
 
 @pytest.fixture(params=EVERY_POOL, ids=lambda one: " ".join(one))

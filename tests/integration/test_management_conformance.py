@@ -7,12 +7,12 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
-from fastapi import Depends, FastAPI, HTTPException, Request
 
-from monitor.integration import LLMConfigManager, router
+from monitor.integration import LLMConfigManager
 from monitor.storage.address import Address, connect
 from monitor.web import WebServer
 from tests.application_schema import ENCRYPTION_KEY, make, pool_of
+from tests.managed import application
 
 SEED = "20260304"
 EXAMPLES = "8"
@@ -28,24 +28,15 @@ CHECKS = (
 SECONDS = 150
 
 
-def require_admin(request: Request) -> None:
-    """The application's own door."""
-    if request.headers.get("x-admin") != "alice":
-        raise HTTPException(403, "admins only")
-    request.state.user_id = "alice"
-
-
 @asynccontextmanager
 async def served(address: Address) -> AsyncIterator[str]:
     connection = await connect(address)
     await make(connection, "varchar")
     await connection.close()
     async with pool_of(address, "text") as pool:
-        app = FastAPI()
-        app.state.llm_manager = manager = LLMConfigManager(pool, ENCRYPTION_KEY)
+        manager = LLMConfigManager(pool, ENCRYPTION_KEY)
         await manager.initialize_defaults()
-        app.include_router(router, dependencies=[Depends(require_admin)])
-        server = WebServer(app, "127.0.0.1", 0)
+        server = WebServer(application(manager), "127.0.0.1", 0)
         await server.start()
         try:
             yield f"http://127.0.0.1:{server.port}"
