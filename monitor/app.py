@@ -252,7 +252,7 @@ class Daemon:
         finally:
             await connection.close()
         self._prepared = True
-        await self._doors.database_found(address)
+        await self._doors.database_found(address, self._keyring)
 
     async def _open_keyring(self, connection: Any) -> Keyring | None:
         settings = self._settings

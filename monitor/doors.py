@@ -9,20 +9,28 @@ from typing import Any
 
 import structlog
 
+from monitor.integration import LLMConfigManager
+from monitor.integration import router as management
 from monitor.keyring import Keyring, KeyringError, generate, load_or_create
 from monitor.metrics import Metrics
 from monitor.settings import Settings
 from monitor.storage.address import Address, create_pool
-from monitor.storage.listener import Listener
+from monitor.storage.listener import CONFIGURATION_CHANNEL, Listener
+from monitor.storage.purposes import ACTIVE_CHANNEL
 from monitor.storage.tokens import TOKEN_CHANNEL
-from monitor.web import DaemonState, WebServer, create_app, create_open_app
+from monitor.web import DaemonState, WebServer, create_app, create_open_app, routes_status
 from monitor.web.access import Access
 from monitor.web.certificate import load_certificate
+from monitor.web.events import Events
 from monitor.web.guard import Entrance
 from monitor.web.rules import DoorRules
 from monitor.web.sessions import Sessions
 from monitor.web.throttle import Throttle
 
+ROUTERS = (management, routes_status.router)
+HEALTH_CHANNEL = "monitor_health"
+NEWS = {ACTIVE_CHANNEL: "active", HEALTH_CHANNEL: "health", CONFIGURATION_CHANNEL: "configuration"}
+CHANNELS = (TOKEN_CHANNEL, *NEWS)
 COOKIE_KEY_FILE = "cookie.key"
 POOL_SIZE = 8
 POOL_COMMAND_SECONDS = 15.0
@@ -58,7 +66,10 @@ class Doors:
             access=self._access,
             throttle=Throttle(time.monotonic),
         )
-        self._app = create_app(state, metrics, self._entrance)
+        self._events = Events()
+        self._app = create_app(state, metrics, self._entrance, ROUTERS)
+        self._app.state.events = self._events
+        self._app.state.policy_for = settings.policy_for
         self._open_app = create_open_app(state, metrics)
         self._servers: list[WebServer] = []
 
@@ -97,10 +108,14 @@ class Doors:
             await self.close()
             raise
 
-    async def database_found(self, address: Address) -> None:
+    async def database_found(self, address: Address, keyring: Keyring | None) -> None:
         """Answer from this database from now on; the one that is in use already stays so.
 
         No connection is made here: each is made when somebody asks, and made anew when it has ended.
+
+        Args:
+            address: the database, migrated.
+            keyring: opens and seals stored keys; None without one.
         """
         if self._entrance.sessions is None:
             self._entrance.sessions = Sessions(_cookie_keyring(self._settings.data_dir), self._now)
@@ -112,11 +127,15 @@ class Doors:
         )
         self._address = address
         self._app.state.pool = self._pool
-        listener = Listener(address, [TOKEN_CHANNEL], self._hear, self._access.forget)
+        manager = LLMConfigManager(self._pool, None, old_encryption_keys=())
+        manager.keyring = keyring  # the daemon's own, which notices when its keys are rotated
+        self._app.state.llm_manager = manager
+        listener = Listener(address, CHANNELS, self._hear, self._hear_again)
         self._listens = asyncio.create_task(listener.run(), name="door listener")
 
     async def close(self) -> None:
         """Answer no more, and leave the database."""
+        self._events.end()
         for server in self._servers:
             await server.stop()
         await self._leave_database()
@@ -124,10 +143,19 @@ class Doors:
     def _hear(self, channel: str, payload: str) -> None:
         if channel == TOKEN_CHANNEL:
             self._access.forget(int(payload) if payload.isdecimal() else None)
+            self._events.wake()
+        else:
+            self._events.publish(NEWS[channel], payload)
+
+    def _hear_again(self) -> None:
+        # Whatever was told meanwhile was not heard.
+        self._access.forget()
+        self._events.resync()
 
     async def _leave_database(self) -> None:
         listens, pool = self._listens, self._pool
-        self._listens = self._pool = self._address = self._app.state.pool = None
+        self._listens = self._pool = self._address = None
+        self._app.state.pool = self._app.state.llm_manager = None
         self._access.forget()
         if listens is not None:
             listens.cancel()

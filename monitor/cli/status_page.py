@@ -1,16 +1,10 @@
 """A status as a person reads it."""
 
 from monitor.cli.console import age, plain, seconds, show_table
-from monitor.cli.status_report import (
-    bad_news,
-    effective,
-    find_provider,
-    is_alive,
-    is_pinned,
-    purpose_health,
-)
+from monitor.cli.status_report import bad_news, is_alive
 from monitor.domain.provider import ProviderRef
 from monitor.storage.status import Belief, ProviderStatus, PurposeStatus, Status
+from monitor.storage.status_words import effective, find_provider, is_pinned, purpose_health
 
 DAEMON_HEADERS = ("ROLE", "PROCESS", "VERSION", "LISTENS AT", "UP", "HEARTBEAT")
 PURPOSE_HEADERS = ("PURPOSE", "HEALTH", "SERVED BY", "SINCE", "FALLBACK")

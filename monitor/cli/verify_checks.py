@@ -7,7 +7,6 @@ from typing import NamedTuple
 from monitor.cli.console import age, plain
 from monitor.cli.one_target import find_row, name_of, read_target
 from monitor.cli.refusal import Refused
-from monitor.cli.status_report import effective
 from monitor.domain.catalog import Catalog
 from monitor.domain.embedding import same_space
 from monitor.domain.preference import Pointers
@@ -16,6 +15,7 @@ from monitor.domain.rows import ConfigurationRows
 from monitor.domain.target import KeyUndecryptable, SealedKey, Target
 from monitor.storage.purposes import read_ref
 from monitor.storage.status import Belief, Status
+from monitor.storage.status_words import effective
 
 
 class Check(NamedTuple):

@@ -13,6 +13,7 @@ from monitor.storage.leader import LeaderSession
 from monitor.storage.maintenance import prune_maintenance
 from monitor.storage.partitions import ensure_partitions, prune
 from monitor.storage.reports import prune_reports
+from monitor.storage.uptime import prune_hours
 
 log = structlog.get_logger()
 
@@ -39,6 +40,7 @@ class Prune:
                     dropped = await prune(connection, self._now(), keep=self._keep)
                     await forget_keys_of_deleted_rows(connection)
                     await prune_journal(connection, self._now() - JOURNAL_KEPT)
+                    await prune_hours(connection, self._now())
                     await prune_reports(connection, self._now() - REPORTS_KEPT)
                     await prune_maintenance(connection, self._now() - MAINTENANCE_KEPT)
                 if dropped:

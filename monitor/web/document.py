@@ -8,7 +8,7 @@ from fastapi.exceptions import RequestValidationError
 from starlette.requests import Request
 from starlette.responses import JSONResponse
 
-from monitor.web.guard import UNLOCKED, wanted_role
+from monitor.web.guard import OPEN, UNLOCKED, wanted_role
 from monitor.web.sessions import COOKIE, CSRF_HEADER
 
 PATH = "/api/v1/openapi.json"
@@ -68,7 +68,7 @@ def _complete(document: dict[str, Any]) -> dict[str, Any]:
         "properties": {"detail": {"title": "What is wrong, and the mend"}},
     }
     for path, operations in document["paths"].items():
-        for method, operation in operations.items():
+        for method, operation in operations.items() if path not in OPEN else ():
             _complete_operation(path, method.upper(), operation)
     return document
 

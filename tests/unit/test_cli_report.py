@@ -11,7 +11,7 @@ import pytest
 from monitor.cli.console import age, mark, plain, show_table
 from monitor.cli.refusal import Refused, explain
 from monitor.cli.status_page import show
-from monitor.cli.status_report import as_json, bad_news, effective, purpose_health
+from monitor.cli.status_report import as_json, bad_news
 from monitor.domain.application_status import ApplicationStatus
 from monitor.domain.health import HealthState
 from monitor.domain.outcome import OUTCOME_WORDS, Outcome
@@ -19,6 +19,7 @@ from monitor.domain.provider import Purpose
 from monitor.settings import SettingsError
 from monitor.storage.daemons import DaemonRow
 from monitor.storage.status import Belief, ProviderStatus, PurposeStatus, Status
+from monitor.storage.status_words import effective, purpose_health
 from tests.unit.build import A, B, at, seconds
 
 BELIEF = Belief(

@@ -1,0 +1,34 @@
+"""What a status amounts to, in words: for the command line and for the HTTP door alike."""
+
+from datetime import datetime
+
+from monitor.domain.application_status import ApplicationStatus
+from monitor.domain.provider import ProviderRef
+from monitor.storage.status import Belief, ProviderStatus, PurposeStatus, Status
+
+
+def effective(belief: Belief, now: datetime) -> ApplicationStatus:
+    """The word for a belief at `now`: what is too old to act on is not known."""
+    stale = belief.stale_at is not None and belief.stale_at <= now
+    return ApplicationStatus.UNKNOWN if stale else belief.status
+
+
+def purpose_health(status: Status, purpose: PurposeStatus) -> ApplicationStatus:
+    """The word for a purpose: that of the one that serves it; one that is gone is down."""
+    provider = find_provider(status, purpose.active)
+    if provider is None or not provider.enabled:
+        return ApplicationStatus.DOWN
+    for belief in provider.beliefs:
+        if belief.purpose == purpose.purpose:
+            return effective(belief, status.as_of)
+    return ApplicationStatus.UNKNOWN
+
+
+def find_provider(status: Status, ref: ProviderRef | None) -> ProviderStatus | None:
+    """A provider by its row, or None."""
+    return next((one for one in status.providers if one.ref == ref), None)
+
+
+def is_pinned(purpose: PurposeStatus, now: datetime) -> bool:
+    """Whether an operator's pin holds."""
+    return purpose.pinned is not None and (purpose.pinned_until is None or purpose.pinned_until > now)
