@@ -51,6 +51,7 @@ class Seen:
     path: str
     model: str | None
     key: str | None
+    fields: frozenset[str] = frozenset()
 
 
 @dataclass(slots=True)
@@ -132,7 +133,7 @@ class FaultServer:
             body = json.loads(await request.read() or b"{}")
         key = _key(request)
         model = str(body.get("model") or _model_in_path(request.path) or "") or None
-        self.seen.append(Seen(request.method, request.path, model, key))
+        self.seen.append(Seen(request.method, request.path, model, key, frozenset(body)))
         self.under_way += 1
         self.most_under_way = max(self.most_under_way, self.under_way)
         try:
