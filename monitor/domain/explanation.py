@@ -6,13 +6,13 @@ from datetime import datetime, timedelta
 
 from monitor.domain.application_status import warnings
 from monitor.domain.course import health_word
-from monitor.domain.eligibility import PROBED_BLOCKS, blocking_run, eligible_from
+from monitor.domain.eligibility import PROBED_BLOCKS, blocking_run
 from monitor.domain.failover import decide, hold_for
 from monitor.domain.failure import failure_of
-from monitor.domain.health import Health, HealthState, failing_streak, window_failures
+from monitor.domain.health import Health, HealthState, failing_streak
 from monitor.domain.policy import Failback, Policy
 from monitor.domain.provider import ProviderRef
-from monitor.domain.search import obstacle
+from monitor.domain.search import eligible_since, gap_end, obstacle
 from monitor.domain.situation import Action, Candidate, Decision, Situation
 
 LAST = 5
@@ -183,8 +183,10 @@ def _until_failing(
 
 
 def _failures_wanted(health: Health, situation: Situation, now: datetime, policy: Policy, who: str) -> str:
-    after = situation.chosen_at
-    counted = tuple(one for one in health.window if after is None or one.started_at > after)
+    # What was before an operator's act, or before it rose, speaks against it no more.
+    rose_at = health.since if health.state is HealthState.UP else None
+    limits = [instant for instant in (situation.chosen_at, rose_at) if instant is not None]
+    counted = tuple(one for one in health.window if all(one.started_at > instant for instant in limits))
     streak = failing_streak(counted)
     more = max(policy.fall - len(streak), 1)
     words = f"{more} more failure{'s' if more > 1 else ''} of {who} in a row"
@@ -194,7 +196,7 @@ def _failures_wanted(health: Health, situation: Situation, now: datetime, policy
             words += f", the last of them not before {ends:%H:%M:%S} (in {_seconds(ends - now)} s)"
     else:
         words += f", at least {_seconds(policy.fall_span)} s from the first to the last"
-    failures = window_failures(health, policy)
+    failures = sum(not one.passed for one in counted[-policy.window :])
     if failures:
         left = max(policy.window_failures - failures, 1)
         words += f", or {left} more among its last {policy.window} results"
@@ -219,11 +221,18 @@ def _until_return(
     if policy.failback is not Failback.AUTO:
         yield f"No return by itself: failback is {policy.failback}."
         return
+    if situation.held:
+        until = f" until {situation.held_until:%Y-%m-%d %H:%M:%S}" if situation.held_until else ""
+        yield f"No return by itself{until}: an operator's promotion holds it."
+        return
     hold = hold_for(situation, now, policy)
     recent = [one for one in situation.switches if now - one.at < policy.switch_window]
     if len(recent) >= policy.switch_limit:
         frees = recent[-policy.switch_limit].at + policy.switch_window
-        yield f"fail_back: {len(recent)} moves lie within the last hour; no return before {frees:%H:%M:%S}."
+        yield (
+            f"fail_back: {len(recent)} moves lie within the last {_seconds(policy.switch_window)} s; "
+            f"no return before {frees:%H:%M:%S}."
+        )
         return
     for ref in preferred:
         candidate = situation.candidates[ref]
@@ -234,7 +243,10 @@ def _until_return(
                 f"{_seconds(hold)} s, and pass a probe."
             )
         elif candidate.health is not None:
-            ripe = (eligible_from(candidate.health, now, policy) or now) + hold
+            since = eligible_since(candidate, now, policy)
+            if situation.ordered_at is not None:
+                since = max(since, situation.ordered_at)
+            ripe = max(since + hold, gap_end(situation, ref, policy) or now)
             when = f"not before {ripe:%H:%M:%S} (in {_seconds(ripe - now)} s)" if ripe > now else "now"
             yield f"fail_back: back to {name(ref)} {when}, if it stays eligible and passes a probe then."
 

@@ -154,8 +154,9 @@ def _return(situation: Situation, now: datetime, policy: Policy) -> Decision:
     recent = _recent(situation, now, policy)
     if len(recent) >= policy.switch_limit:
         frees = recent[-policy.switch_limit].at + policy.switch_window
+        span = f"{policy.switch_window.total_seconds():g} s"
         return _keep(
-            Rule.HOLD, f"{len(recent)} switches within the hour: no return before {frees}", wake_at=frees
+            Rule.HOLD, f"{len(recent)} switches within {span}: no return before {frees}", wake_at=frees
         )
     hold = hold_for(situation, now, policy)
     search = look_for(situation, preferred, None, now, policy, settled=hold)

@@ -4,7 +4,7 @@ from dataclasses import replace
 from typing import Any
 
 from monitor.domain.comparison import figures, policy_changes
-from monitor.domain.explanation import Explanation, explain
+from monitor.domain.explanation import Explanation, Standpoint, explain
 from monitor.domain.health import Health
 from monitor.domain.history import tell_history
 from monitor.domain.journal import Entry, EntryKind, Facts, Standing
@@ -13,7 +13,22 @@ from monitor.domain.policy import Failback, Policy, policy_record
 from monitor.domain.provider import ProviderRef
 from monitor.domain.situation import Candidate, Rule, Situation
 from monitor.domain.timeline import Stranding, Timeline, Turn, sicknesses
-from tests.unit.build import FAIL, MARK, OK, POLICY, A, B, at, every, observed, result, seconds, situation
+from tests.unit.build import (
+    AUTH,
+    FAIL,
+    MARK,
+    OK,
+    POLICY,
+    A,
+    B,
+    C,
+    at,
+    every,
+    observed,
+    result,
+    seconds,
+    situation,
+)
 
 GOOD_A = observed(*every(30, [OK, OK, OK]), of=A)
 GOOD_B = observed(*every(30, [OK, OK, OK]), of=B)
@@ -98,6 +113,66 @@ def test_whoever_is_stranded_takes_the_first_that_answers() -> None:
     found = told(situation({A: dead, B: gone}, stranded_since=95))
     assert found.next_moves[0].startswith("call_for_help: the first candidate that passes a probe takes over")
     assert obstacles(found)[B] == "was deleted or disabled"
+
+
+def test_each_candidate_is_told_with_its_place_its_belief_and_its_last_results() -> None:
+    refused = observed((70, Outcome.RATE_LIMITED), (80, AUTH), (95, AUTH), of=A, onto=GOOD_A)
+    third = replace(GOOD_B, light_outcome=FAIL)
+    third = observed((70, Outcome.RATE_LIMITED), (80, Outcome.BUSY), of=B, onto=third)
+    found = told(situation({A: refused, B: third, C: None}, active=C, preference=(B, A)))
+    assert found.candidates == (
+        Standpoint(
+            ref=B,
+            place=1,
+            serves=False,
+            health="up",
+            since=at(1),
+            eligible=False,
+            obstacle="is blocked: rate_limited",
+            warnings=("busy", "light_failing", "rate_limited"),
+            last=tuple(
+                (at(when), word)
+                for when, word in (
+                    (0, "ok"),
+                    (30, "ok"),
+                    (60, "ok"),
+                    (70, "rate_limited"),
+                    (80, "busy"),
+                )
+            ),
+        ),
+        Standpoint(
+            ref=A,
+            place=2,
+            serves=False,
+            health="blocked: auth",
+            since=at(1),
+            eligible=False,
+            obstacle="is blocked: auth, rate_limited",
+            warnings=("rate_limited",),
+            last=tuple(
+                (at(when), word)
+                for when, word in (
+                    (30, "ok"),
+                    (60, "ok"),
+                    (70, "rate_limited"),
+                    (80, "auth_failed"),
+                    (95, "auth_failed"),
+                )
+            ),
+        ),
+        Standpoint(
+            ref=C,
+            place=None,
+            serves=True,
+            health="not probed",
+            since=None,
+            eligible=False,
+            obstacle="has not been probed yet",
+            warnings=(),
+            last=(),
+        ),
+    )
 
 
 def test_a_pause_and_a_pin_hold_everything() -> None:
