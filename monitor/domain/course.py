@@ -113,7 +113,6 @@ class Course:
         recorded = own is None or (follow and entry.kind in WHOLE)
         if own is not None and follow and entry.kind is EntryKind.DAY:
             self._check(entry.at, facts)
-        self._take_standings(facts, entry, recorded=recorded)
         chosen = facts.chosen
         if own is not None and entry.kind is EntryKind.REIGN:
             # Whoever began to decide found who served: that is a choice only where an operator has chosen.
@@ -126,6 +125,7 @@ class Course:
             )
         elif own is not None and not (recorded or chosen):
             facts = replace(facts, stranded_since=own.stranded_since)
+        self._take_standings(facts, entry, recorded=recorded)
         self._serve(facts, entry.at)
         if recorded:
             self._switches = facts.switches
@@ -193,8 +193,9 @@ class Course:
             else:
                 self.healths[one.ref] = one.health
         known = {one.ref: one for one in facts.standings}
-        active = self.facts.active if self.facts is not None else None
-        if not recorded and active in self._standings and active is not None:
+        active = facts.active
+        if active is not None and active in self._standings:
+            # Whoever serves by our own decisions need not be wanted by the record.
             known.setdefault(active, self._standings[active])
         self._standings = known
         self.healths = {ref: health for ref, health in self.healths.items() if ref in known}

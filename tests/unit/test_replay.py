@@ -1,5 +1,6 @@
 """Whatever happens, deciding again from the record leads to the same decisions at the same instants."""
 
+from dataclasses import replace
 from typing import Any
 
 from hypothesis import given, settings
@@ -8,6 +9,7 @@ from hypothesis import strategies as st
 from monitor.domain.journal import EntryKind
 from monitor.domain.outcome import Outcome
 from monitor.domain.replay import Replayed, replay
+from monitor.domain.situation import Situation
 from monitor.domain.timeline import Turn
 from tests.replay_world import PURPOSE, World, quick_policy
 from tests.unit.build import A, B, C
@@ -94,6 +96,17 @@ def again(world: World, *, follow: bool) -> Replayed:
     return found
 
 
+def bare(situation: Situation | None) -> Situation | None:
+    """Without what time alone changes."""
+    if situation is None:
+        return None
+    candidates = {
+        ref: replace(one, health=replace(one.health, stale_at=None) if one.health else None)
+        for ref, one in situation.candidates.items()
+    }
+    return replace(situation, candidates=candidates)
+
+
 def automatic(turns: list[Turn]) -> list[Turn]:
     return [turn for turn in turns if turn.rule not in ("operator", "adopted")]
 
@@ -108,9 +121,9 @@ def test_every_recorded_decision_is_made_again_at_its_instant(steps: list[Step])
     assert list(followed.reproduced) == world.moves
     assert automatic(followed.course.timeline.turns) == world.moves
     assert followed.course.drift == []
-    active = world.beliefs.active(PURPOSE)
-    assert followed.course.facts is not None
-    assert followed.course.facts.active == active
+    assert bare(followed.course.situation(world.now)) == bare(world.beliefs.situation(PURPOSE, world.now))
+    begun = [entry.at for entry in world.entries if entry.kind is EntryKind.STRANDED]
+    assert [one.since for one in followed.course.timeline.strandings] == begun
 
 
 def test_a_fall_by_reports_is_decided_again() -> None:
