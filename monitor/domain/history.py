@@ -1,7 +1,7 @@
 """What happened to a purpose, told line by line: who served, why it moved, and what operators did."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
@@ -112,7 +112,8 @@ def _changes(entries: Sequence[Entry], name: Callable[[ProviderRef | None], str]
             lines += [
                 Line(at=entry.at, what=what, text=text) for what, text in _differences(before, facts, name)
             ]
-        before = facts
+        # Without a row nothing is said of a pause or a pin: they are as they were.
+        before = facts if before is None or facts.active is not None else replace(before, active=None)
     return lines
 
 
