@@ -19,7 +19,6 @@ PROBING = frozenset(
         "slow_start_interval",
         "light_interval",
         "light_interval_local",
-        "recheck_interval",
         "down_interval",
         "blocked_interval",
         "rate_limited_interval",

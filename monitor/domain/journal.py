@@ -118,7 +118,7 @@ class Entry:
         kind: what is noted.
         facts: of a reign, a day or a change.
         hearing: of what was reported.
-        decided_at: of a settling, the instant of the decision; of a stranding, the same as `at`.
+        decided_at: of a settling, the instant of the decision.
         done: of a settling, whether the decision was recorded.
         again_at: of a settling that failed, when to decide again.
         rule: of a stranding or its end.

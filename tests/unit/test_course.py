@@ -13,6 +13,7 @@ from monitor.domain.journal import Entry, EntryKind, Facts, Standing
 from monitor.domain.maintenance import Maintenance
 from monitor.domain.outcome import Outcome, ResultId
 from monitor.domain.provider import ProviderRef, Purpose
+from monitor.domain.reports import Hearing, Report, ReportOutcome, hear, heard
 from monitor.domain.situation import Action, Candidate, Decision, Rule, Situation, Switch
 from monitor.domain.timeline import HealthChange, Stranding, Turn
 from tests.unit.build import AUTH, FAIL, MARK, OK, POLICY, A, B, C, at, every, observed, result
@@ -136,6 +137,27 @@ def test_a_result_changes_the_belief_that_it_is_of_and_no_other() -> None:
     assert course.observe(result(50, of=C)) is False
     assert course.observe(result(50, of=B, fingerprint="another")) is False
     assert course.healths == before
+
+
+def test_what_is_reported_changes_the_belief_that_it_is_of_and_no_other() -> None:
+    reports = tuple(Report(at=at(12), outcome=ReportOutcome.TIMEOUT) for _ in range(5))
+    hearing = Hearing(ref=A, fingerprint=MARK, reports=reports, deciding_since=at(-1000))
+    course = begun()
+    assert course.hear(hearing, at(13)) is True
+    assert course.healths == {A: GOOD_A, B: GOOD_B}
+    failed = result(10, FAIL, of=A)
+    course.observe(failed)
+    before = dict(course.healths)
+    assert course.hear(replace(hearing, ref=C), at(13)) is False
+    assert course.hear(replace(hearing, fingerprint="another"), at(13)) is False
+    assert (course.healths, course.timeline.changes) == (before, [])
+    assert course.hear(hearing, at(13)) is True
+    found = heard(before[A], hearing, at(13), POLICY)
+    assert found is not None
+    assert course.healths == {A: hear(before[A], found, at(13)), B: GOOD_B}
+    assert course.timeline.changes == [
+        HealthChange(at=at(13), ref=A, before="up", after="down", result=failed.id)
+    ]
 
 
 def test_a_belief_is_told_in_a_word_or_two() -> None:

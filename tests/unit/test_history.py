@@ -58,6 +58,26 @@ def test_a_move_is_told_with_its_reason_and_the_results_it_rests_on() -> None:
     )
 
 
+def test_what_applications_reported_is_told_beside_the_results_and_has_no_id() -> None:
+    reports = {
+        "kind": "reports",
+        "provider_type": "ai_server",
+        "provider_id": 1,
+        "first_at": at(15).isoformat(),
+        "last_at": at(16).isoformat(),
+        "count": 5,
+        "failures": 5,
+        "outcomes": {"timeout": 5},
+        "sources": ["app@host:1"],
+    }
+    (line,) = tell_history([(move(30, "fail_over", A, B), [evidence(10), reports])], [], name)
+    assert line.results == (
+        "12:00:10 primary server_error",
+        "12:00:15 primary reported: 5 of 5 requests failed (timeout 5; 1 client)",
+    )
+    assert line.result_ids == ("10",)
+
+
 def test_an_operators_choice_is_told_as_such() -> None:
     moves = [move(10, "adopted", None, A), move(20, "operator", A, B), move(30, "fail_back", B, A, "well")]
     lines = tell_history([(turn, []) for turn in moves], [], name)
