@@ -29,6 +29,7 @@ from monitor.jobs.spool_results import drain_batch
 from monitor.keyring import Keyring, KeyringError
 from monitor.metrics import Metrics
 from monitor.probing.catalog import load_catalog
+from monitor.probing.destinations import Destinations
 from monitor.probing.prober import Prober
 from monitor.scheduling import Scheduler
 from monitor.settings import Settings
@@ -324,6 +325,7 @@ class Daemon:
             now=self._clock.now,
             overall_limit=settings.concurrency,
             upstream_limit=settings.upstream_concurrency,
+            destinations=Destinations(allow_metadata_addresses=settings.allow_metadata_addresses),
         )
         await self._prober.start()
         self._scheduler = Scheduler(on_lag=self._metrics.observe_schedule_lag)

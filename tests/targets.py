@@ -11,6 +11,7 @@ from monitor.domain.policy import Policy
 from monitor.domain.provider import ProviderRef, ProviderType, Purpose
 from monitor.domain.target import ModelName, Network, ProbeSettings, SealedKey, Target, TargetId
 from monitor.probing.catalog import load_catalog
+from monitor.probing.destinations import Destinations
 from monitor.probing.prober import Prober
 
 CATALOG = load_catalog()
@@ -23,13 +24,16 @@ LITELLM_WARNS = [  # of its own use of pydantic
 
 
 @asynccontextmanager
-async def running_prober(*, overall_limit: int = 128, upstream_limit: int = 16) -> AsyncIterator[Prober]:
+async def running_prober(
+    *, overall_limit: int = 128, upstream_limit: int = 16, destinations: Destinations | None = None
+) -> AsyncIterator[Prober]:
     """A prober that is warm, whose keys are not encrypted."""
     prober = Prober(
         unseal=lambda sealed: sealed.text,
         now=lambda: datetime.now(UTC),
         overall_limit=overall_limit,
         upstream_limit=upstream_limit,
+        destinations=destinations,
     )
     await prober.start()
     try:

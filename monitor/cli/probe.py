@@ -63,9 +63,14 @@ async def _probe(
         )
         unseal = await open_unseal(settings, connection)
         now = await database_clock(connection)
+    from monitor.probing.destinations import Destinations
     from monitor.probing.prober import Prober
 
-    prober = Prober(unseal=unseal, now=now)
+    prober = Prober(
+        unseal=unseal,
+        now=now,
+        destinations=Destinations(allow_metadata_addresses=settings.allow_metadata_addresses),
+    )
     await prober.start()
     try:
         return target, await prober.probe(target, kind, settings.policy_for(target.id.purpose))

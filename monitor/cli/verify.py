@@ -72,9 +72,14 @@ async def _infer(
     settings: "Settings",
     now: "Callable[[], datetime]",
 ) -> None:
+    from monitor.probing.destinations import Destinations
     from monitor.probing.prober import Prober
 
-    prober = Prober(unseal=records.unseal, now=now)
+    prober = Prober(
+        unseal=records.unseal,
+        now=now,
+        destinations=Destinations(allow_metadata_addresses=settings.allow_metadata_addresses),
+    )
     await prober.start()
     try:
         for purpose in checks.keys() & pointers.keys():

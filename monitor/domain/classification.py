@@ -25,10 +25,19 @@ class Fault(StrEnum):
     GARBAGE = "garbage"
     REDIRECT = "redirect"
     TOO_LARGE = "too_large"
+    METADATA_ADDRESS = "metadata_address"
 
 
 NO_CONNECTION = frozenset(
-    {Fault.REFUSED, Fault.RESET, Fault.DNS, Fault.TLS, Fault.CONNECT_TIMEOUT, Fault.NETWORK}
+    {
+        Fault.REFUSED,
+        Fault.RESET,
+        Fault.DNS,
+        Fault.TLS,
+        Fault.CONNECT_TIMEOUT,
+        Fault.NETWORK,
+        Fault.METADATA_ADDRESS,
+    }
 )
 NO_ANSWER_IN_TIME = frozenset({Fault.TIMEOUT, Fault.STALLED})
 NO_SENSE = frozenset({Fault.CUT, Fault.GARBAGE, Fault.REDIRECT, Fault.TOO_LARGE})

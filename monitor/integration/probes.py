@@ -112,7 +112,10 @@ async def list_models(manager: Store, server_id: int) -> list[str]:
         key = open_key(manager, row, target)
     except (RowProblem, Unusable):
         return []
-    return list(await ask_models(target, key, LIST_SECONDS) or ())
+    return list(
+        await ask_models(target, key, LIST_SECONDS, allow_metadata_addresses=metadata_addresses_allowed())
+        or ()
+    )
 
 
 def _read(row: Row, purpose: Purpose | None, catalog: Catalog) -> Target:

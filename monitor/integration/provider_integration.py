@@ -12,7 +12,7 @@ from monitor.domain.target import Target
 from monitor.integration.configuration import ProviderConfiguration
 from monitor.integration.errors import DatabaseAway, IntegrationClosed, NotPrepared
 from monitor.integration.fallback import find_fallbacks
-from monitor.integration.loading import Store, Unusable, load
+from monitor.integration.loading import Store, Unusable, load, metadata_addresses_allowed
 from monitor.integration.models import ask_models
 from monitor.integration.probes import test_row
 from monitor.integration.watch import Watch
@@ -222,7 +222,9 @@ class LLMProviderIntegration:
             async with self._connection() as connection:
                 found = await read_proved_model(connection, target, timeout=ANSWER_SECONDS)
         if found is None:
-            listed = await ask_models(target, key, LIST_SECONDS)
+            listed = await ask_models(
+                target, key, LIST_SECONDS, allow_metadata_addresses=metadata_addresses_allowed()
+            )
             found = listed[0] if listed is not None and len(listed) == 1 else None
         if found is not None:
             self._models[target.fingerprint] = found

@@ -19,6 +19,7 @@ from monitor.domain.provider import Purpose
 from monitor.domain.rows import KeyRow, ServerRow
 from monitor.domain.target import ProbeKind, SealedKey, Target
 from monitor.probing.catalog import load_catalog
+from monitor.probing.destinations import Destinations
 from monitor.probing.prober import Prober
 
 _NOT_MADE: Final = (Outcome.PROBE_INVALID, Outcome.INDETERMINATE)
@@ -55,7 +56,11 @@ async def probe(facts: dict[str, Any]) -> dict[str, Any]:
     target = read_target(
         _row(facts), purpose, load_catalog(), allow_metadata_addresses=facts["metadata_addresses"]
     )
-    prober = Prober(unseal=lambda sealed: sealed.text, now=lambda: datetime.now(UTC))
+    prober = Prober(
+        unseal=lambda sealed: sealed.text,
+        now=lambda: datetime.now(UTC),
+        destinations=Destinations(allow_metadata_addresses=facts["metadata_addresses"]),
+    )
     await prober.start()
     try:
         result = await _probe(prober, target)

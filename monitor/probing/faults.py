@@ -10,6 +10,7 @@ import aiohttp
 import httpx
 
 from monitor.domain.classification import Fault
+from monitor.probing.destinations import AddressRefused
 
 _RESETS = frozenset({errno.ECONNRESET, errno.EPIPE, errno.ECONNABORTED, errno.ESHUTDOWN})
 
@@ -77,6 +78,7 @@ def _is_connect_timeout(error: BaseException) -> bool:
 
 
 _TESTS = (
+    (lambda error: isinstance(error, AddressRefused), Fault.METADATA_ADDRESS),
     (lambda error: isinstance(error, socket.gaierror), Fault.DNS),
     (_is_tls, Fault.TLS),
     (lambda error: _errno(error, frozenset({errno.ECONNREFUSED})), Fault.REFUSED),

@@ -5,12 +5,14 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
+from urllib.parse import urlsplit
 
 import aiohttp
 import httpx
 
 from monitor.domain.catalog import CatalogEntry, KeyScheme
 from monitor.domain.classification import Fault
+from monitor.probing.destinations import Destinations
 from monitor.probing.faults import descriptors_exhausted, fault_of
 from monitor.probing.proxies import Proxies
 from monitor.probing.wire import KEEP_ALIVE_SECONDS, certificate_end
@@ -74,14 +76,15 @@ class _Response(aiohttp.ClientResponse):
 class Fetcher:
     """The session of all light probes; open it with `start`, end it with `close`."""
 
-    def __init__(self) -> None:
+    def __init__(self, destinations: Destinations | None = None) -> None:
+        self._destinations = destinations or Destinations()
         self._session: aiohttp.ClientSession | None = None
         self._proxies = Proxies()  # aiohttp's own way with them reads .netrc in a thread for every request
 
     async def start(self) -> None:
         """Open the session."""
         if self._session is None:
-            connector = aiohttp.TCPConnector(
+            connector = self._destinations.connector(
                 limit=CONNECTIONS,
                 keepalive_timeout=KEEP_ALIVE_SECONDS,
                 ttl_dns_cache=10,
@@ -120,6 +123,7 @@ class Fetcher:
         try:
             timeout = aiohttp.ClientTimeout(total=whole, connect=None, sock_connect=connect)
             proxy = self._proxies.for_url(url)
+            self._destinations.check_host(urlsplit(url).hostname or "")
             async with self._session.get(
                 url, headers=headers, allow_redirects=False, timeout=timeout, proxy=proxy
             ) as response:

@@ -16,6 +16,7 @@ import httpx
 
 from monitor.domain.target import Purpose
 from monitor.probing.deadline import Deadline
+from monitor.probing.destinations import Destinations
 from monitor.probing.wire import EXCHANGE, Exchange, WireTransport
 
 if TYPE_CHECKING:
@@ -104,7 +105,8 @@ class Answer:
 class LitellmProber:
     """Makes single, bounded calls; litellm is imported once, when it is first needed or on `warm_up`."""
 
-    def __init__(self) -> None:
+    def __init__(self, destinations: Destinations | None = None) -> None:
+        self._destinations = destinations
         self._lock = asyncio.Lock()
         self._litellm: ModuleType | None = None
         self._openai: type[AsyncOpenAI] | None = None
@@ -163,7 +165,7 @@ class LitellmProber:
         from litellm.caching.llm_caching_handler import LLMClientCache
         from litellm.llms.custom_httpx.http_handler import AsyncHTTPHandler
 
-        wire = WireTransport()
+        wire = WireTransport(self._destinations)
         handler = AsyncHTTPHandler(transport=wire, follow_redirects=False, timeout=httpx.Timeout(600.0))
         self._wire = wire
         self._handler = handler

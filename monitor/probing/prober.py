@@ -16,6 +16,7 @@ from monitor.domain.policy import Policy
 from monitor.domain.target import KeyringUnfit, KeyUndecryptable, ModelName, ProbeKind, SealedKey, Target
 from monitor.probing.deadline import Limits
 from monitor.probing.deep_prober import DeepProber
+from monitor.probing.destinations import Destinations
 from monitor.probing.fetch import Fetcher
 from monitor.probing.light_prober import LightProber
 from monitor.probing.litellm_prober import LitellmProber
@@ -35,6 +36,7 @@ class Prober:
         now: the wall clock, aware UTC.
         overall_limit: probes of one kind under way at once.
         upstream_limit: the same per upstream (scheme, host and port).
+        destinations: where it may go; None for everywhere but metadata services.
     """
 
     def __init__(
@@ -44,6 +46,7 @@ class Prober:
         now: Callable[[], datetime],
         overall_limit: int = 128,
         upstream_limit: int = 16,
+        destinations: Destinations | None = None,
     ) -> None:
         self._unseal = unseal
         self._now = now
@@ -52,8 +55,8 @@ class Prober:
         self._upstream_limit = upstream_limit
         self._upstreams: dict[str, _Upstream] = {}
         self._delay = LoopDelay()
-        self._litellm = LitellmProber()
-        self._fetcher = Fetcher()
+        self._litellm = LitellmProber(destinations)
+        self._fetcher = Fetcher(destinations)
         self._light = LightProber(self._fetcher, now)
         self._deep = DeepProber(self._litellm, self._light, self._fetcher, now)
 

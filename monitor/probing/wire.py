@@ -2,6 +2,7 @@
 
 import ssl
 import time
+import zlib
 from collections.abc import AsyncIterator
 from contextvars import ContextVar
 from dataclasses import dataclass, field
@@ -10,13 +11,16 @@ from datetime import UTC, datetime
 import httpx
 
 from monitor.domain.classification import Fault
+from monitor.probing.destinations import Destinations
 from monitor.probing.faults import descriptors_exhausted, fault_of
 from monitor.probing.proxies import Proxies
 
 BODY_LIMIT = 1 << 20
-ENCODED_BODY_LIMIT = 64 << 10  # a compressed body may unfold a thousandfold
+PIECE = 64 << 10  # of a compressed body, which may unfold a thousandfold, is looked at before the next
 HEAD_KEPT = 64 << 10
 TAIL_KEPT = 8 << 10
+_ENCODINGS = {"identity": False, "": False, "gzip": True, "x-gzip": True, "deflate": True}
+_ANY_ZLIB = 47  # gzip and zlib, told apart by their heads
 KEEP_ALIVE_SECONDS = 4.0  # under the 5 s after which many servers hang up: a probe must not die of that race
 
 
@@ -87,7 +91,8 @@ class WireTransport(httpx.AsyncBaseTransport):
     and a second request of the same exchange is refused, as is every redirect.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, destinations: Destinations | None = None) -> None:
+        self._destinations = destinations or Destinations()
         self._tls = httpx.create_ssl_context()
         self._proxies = Proxies()
         self._direct = self._open(None)
@@ -111,6 +116,7 @@ class WireTransport(httpx.AsyncBaseTransport):
             "write": exchange.timeout,
         }
         try:
+            self._destinations.check_host(request.url.host)
             response = await self._transport(request.url).handle_async_request(request)
         except Exception as error:
             exchange.fail(error)
@@ -124,10 +130,16 @@ class WireTransport(httpx.AsyncBaseTransport):
             await response.aclose()
             raise RequestRefused("redirects are not followed", request=request)
         assert isinstance(response.stream, httpx.AsyncByteStream)  # noqa: S101 - httpx's own promise
-        encoded = response.headers.get("content-encoding", "identity") != "identity"
-        response.stream = _ObservedStream(
-            response.stream, exchange, ENCODED_BODY_LIMIT if encoded else BODY_LIMIT
-        )
+        encoding = response.headers.get("content-encoding", "identity").strip().lower()
+        if encoding not in _ENCODINGS:
+            exchange.fault = Fault.GARBAGE
+            await response.aclose()
+            raise RequestRefused("an encoding that nobody asked for", request=request)
+        if _ENCODINGS[encoding]:
+            # Unfolded here, within bounds: what the libraries above would make of it has none.
+            for name in ("content-encoding", "content-length"):
+                response.headers.pop(name, None)
+        response.stream = _ObservedStream(response.stream, exchange, folded=_ENCODINGS[encoding])
         return response
 
     async def aclose(self) -> None:
@@ -150,21 +162,23 @@ class WireTransport(httpx.AsyncBaseTransport):
         limits = httpx.Limits(
             max_connections=None, max_keepalive_connections=128, keepalive_expiry=KEEP_ALIVE_SECONDS
         )
-        return httpx.AsyncHTTPTransport(verify=self._tls, limits=limits, proxy=proxy, trust_env=False)
+        return self._destinations.guard(
+            httpx.AsyncHTTPTransport(verify=self._tls, limits=limits, proxy=proxy, trust_env=False)
+        )
 
 
 class _ObservedStream(httpx.AsyncByteStream):
-    def __init__(self, inner: httpx.AsyncByteStream, exchange: Exchange, limit: int) -> None:
+    def __init__(self, inner: httpx.AsyncByteStream, exchange: Exchange, *, folded: bool) -> None:
         self._inner = inner
         self._exchange = exchange
-        self._limit = limit
+        self._folded = folded
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
         exchange = self._exchange
         try:
-            async for chunk in self._inner:
+            async for chunk in self._pieces():
                 exchange.take(chunk)
-                if exchange.size > self._limit:
+                if exchange.size > BODY_LIMIT:
                     exchange.fault = Fault.TOO_LARGE
                     raise httpx.ReadError("the answer is too large")  # noqa: TRY301 - for the library above
                 yield chunk
@@ -175,6 +189,27 @@ class _ObservedStream(httpx.AsyncByteStream):
 
     async def aclose(self) -> None:
         await self._inner.aclose()
+
+    async def _pieces(self) -> AsyncIterator[bytes]:
+        if not self._folded:
+            async for chunk in self._inner:
+                yield chunk
+            return
+        inflate, received = zlib.decompressobj(_ANY_ZLIB), 0
+        async for chunk in self._inner:
+            received += len(chunk)
+            if received > BODY_LIMIT:
+                self._exchange.fault = Fault.TOO_LARGE
+                raise httpx.ReadError("the answer is too large")
+            while chunk and not inflate.eof:
+                try:
+                    piece = inflate.decompress(chunk, PIECE)
+                except zlib.error as error:
+                    self._exchange.fault = Fault.GARBAGE
+                    raise httpx.DecodingError("the answer does not unfold") from error
+                chunk = inflate.unconsumed_tail
+                if piece:
+                    yield piece
 
 
 def certificate_end(tls: object) -> datetime | None:
