@@ -8,6 +8,7 @@ import asyncpg
 import structlog
 
 from monitor.domain.provider import Purpose
+from monitor.domain.reports import ReportOutcome
 from monitor.domain.target import Target
 from monitor.integration.configuration import ProviderConfiguration
 from monitor.integration.errors import DatabaseAway, IntegrationClosed, NotPrepared
@@ -15,6 +16,7 @@ from monitor.integration.fallback import find_fallbacks
 from monitor.integration.loading import Store, Unusable, load, metadata_addresses_allowed
 from monitor.integration.models import ask_models
 from monitor.integration.probes import test_row
+from monitor.integration.reports import Reports, target_of
 from monitor.integration.watch import Watch
 from monitor.probing.catalog import load_catalog
 from monitor.storage.errors import STORE_ERRORS
@@ -51,6 +53,7 @@ class LLMProviderIntegration:
         self._manager = manager
         self._catalog = load_catalog()
         self._watch = Watch(manager.pool)
+        self._reports = Reports(manager.pool)
         self._entries: dict[str, _Entry] = {}
         self._flights: dict[Purpose, _Flight] = {}
         self._told: dict[Purpose, str] = {}
@@ -119,6 +122,30 @@ class LLMProviderIntegration:
         tested = await test_row(self._manager, config.ref, Purpose(config.purpose))
         return tested.success, tested.message
 
+    def report_failure(self, config: ProviderConfiguration, error: BaseException) -> None:
+        """Tell the daemon that a call of this provider has failed; from any thread, in microseconds.
+
+        Nothing is told where the failure is the caller's own: a 4xx, a limit, a cancellation.
+        """
+        target = target_of(config.provider_type, config.provider_id, config.purpose)
+        if target is not None:
+            self._reports.failure(target, error)
+
+    def report_success(self, config: ProviderConfiguration) -> None:
+        """Tell that a call was answered, which matters only beside failures; from any thread."""
+        target = target_of(config.provider_type, config.provider_id, config.purpose)
+        if target is not None:
+            self._reports.add(target, ReportOutcome.OK)
+
+    def litellm_callback(self) -> Any:
+        """A callback that reports every call made with `to_litellm_config()`.
+
+        `litellm.callbacks = [integration.litellm_callback()]`, once.
+        """
+        from monitor.integration.litellm_callback import ReportingCallback
+
+        return ReportingCallback(self._reports)
+
     def clear_cache(self) -> None:
         """Forget everything: the next call asks the database."""
         self._watch.void()
@@ -129,6 +156,7 @@ class LLMProviderIntegration:
         self._closed = True
         self._entries.clear()
         await self._watch.stop()
+        await self._reports.close()
         for flight in self._flights.values():
             flight.task.cancel()
 

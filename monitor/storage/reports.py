@@ -57,12 +57,15 @@ class ReportRow:
     reports: tuple[Report, ...]
 
 
-async def add_reports(connection: Any, batches: Iterable[ReportBatch]) -> None:
+async def add_reports(
+    connection: Any, batches: Iterable[ReportBatch], *, timeout: float | None = None
+) -> None:
     """Write batches, one statement for all; who decides is notified.
 
     Args:
         connection: an application's, with whatever codecs, or ours.
         batches: as many as there are targets.
+        timeout: in seconds, or None.
     """
     rows = [
         {
@@ -78,7 +81,7 @@ async def add_reports(connection: Any, batches: Iterable[ReportBatch]) -> None:
         for one in batches
     ]
     if rows:
-        await connection.execute(QUERIES["add_reports"], json.dumps(rows))
+        await connection.execute(QUERIES["add_reports"], json.dumps(rows), timeout=timeout)
 
 
 async def last_report(connection: Any) -> int:
