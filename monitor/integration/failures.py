@@ -63,6 +63,8 @@ KNOWN: dict[str, Fault | str] = {
     "openai.APIStatusError": ANSWERED,
     "anthropic.APIStatusError": ANSWERED,
     "httpx.HTTPStatusError": ANSWERED,
+    "litellm.Timeout": Fault.TIMEOUT,
+    "litellm.MaskedHTTPStatusError": ANSWERED,
     # An answer without sense, or code that stumbled over one or over its own arguments: no report.
     "litellm.APIResponseValidationError": Fault.GARBAGE,
     "aiohttp.ClientResponseError": Fault.GARBAGE,
@@ -142,11 +144,19 @@ def _fault(error: BaseException) -> Fault | str | None:
 
 @lru_cache(maxsize=1024)
 def _fault_of_type(kind: type[BaseException]) -> Fault | str | None:
+    # litellm's classes are children of openai's, whatever has happened: they speak for themselves alone.
+    litellm = _package(kind) == "litellm"
     for one in kind.__mro__:
-        package = one.__module__.partition(".")[0]
+        package = _package(one)
+        if litellm and package != "litellm":
+            continue
         if (fault := KNOWN.get(f"{package}.{one.__name__}")) is not None:
             return fault
     return None
+
+
+def _package(kind: type) -> str:
+    return kind.__module__.partition(".")[0]
 
 
 def _status(error: BaseException) -> int | None:

@@ -53,6 +53,7 @@ class Reports:
         self._outage_at = self._last_at = float("-inf")
         self._awake = False
         self._closed = False
+        self._turn = asyncio.Lock()
         self._task: asyncio.Task[None] | None = None
         self._said_at, self._said = float("-inf"), 0
         self.dropped = 0
@@ -95,12 +96,12 @@ class Reports:
     async def close(self) -> None:
         """Send what is left, for at most two seconds; nothing is taken any more."""
         self._closed = True
+        with suppress(TimeoutError):
+            async with asyncio.timeout(WRITE_SECONDS), self._turn:
+                await self._flush()
         if self._task is not None:
             self._task.cancel()
             await asyncio.gather(self._task, return_exceptions=True)
-        with suppress(TimeoutError):
-            async with asyncio.timeout(WRITE_SECONDS):
-                await self._flush()
 
     def _wake(self) -> None:
         if self._loop is not None and not self._closed:
@@ -120,7 +121,8 @@ class Reports:
         """Write until there is nothing to write, with growing pauses."""
         await asyncio.sleep(FIRST_SECONDS)
         while True:
-            await self._flush()
+            async with self._turn:
+                await self._flush()
             outage = time.monotonic() - self._outage_at
             await asyncio.sleep(min(max(SHORTEST_SECONDS, outage * SLACKENING), LONGEST_SECONDS))
             if not self._waiting:
