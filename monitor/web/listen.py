@@ -88,7 +88,8 @@ def explain(error: OSError, host: str, port: int, host_setting: str, port_settin
 
 
 def _open(family: socket.AddressFamily, address: tuple[str | int, ...], *, only_v6: bool) -> socket.socket:
-    sock = socket.socket(family, socket.SOCK_STREAM)
+    # asyncio sets TCP_NODELAY only on what says that it is TCP; without, answers wait 40 ms for an ACK.
+    sock = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     try:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         if family == socket.AF_INET6:
