@@ -1,4 +1,4 @@
-"""`python -m tests.bench [probes] [start] [failover] [load]`: what the monitor costs, as one table.
+"""`python -m tests.bench [PART ...]`: what the monitor costs, as one table.
 
 It tells and does not judge: a missed aim is a word in the table, never an exit code.
 """
@@ -8,7 +8,7 @@ import asyncio
 import os
 import time
 
-from tests.bench import failover, load, probes, start
+from tests.bench import failover, load, management, probes, start
 from tests.bench.figures import show
 
 PARTS = {
@@ -16,6 +16,7 @@ PARTS = {
     "start": start.measure,
     "failover": failover.measure,
     "load": load.measure,
+    "management": management.measure,
 }
 
 
