@@ -7,6 +7,7 @@ from dataclasses import fields
 from datetime import timedelta
 from pathlib import Path
 
+from fastapi import FastAPI
 from prometheus_client import CollectorRegistry
 
 from monitor.cli import app
@@ -17,6 +18,7 @@ from monitor.domain.outcome import VOTES, Outcome
 from monitor.domain.policy import Policy
 from monitor.domain.rules import rule_list
 from monitor.domain.situation import Rule
+from monitor.integration import router as management
 from monitor.metrics import Metrics
 from monitor.metrics.facts import _DAEMON, _PURPOSE
 from monitor.metrics.target_families import FAMILIES
@@ -147,6 +149,36 @@ def test_the_readme_names_every_command() -> None:
     assert told == {
         command.name or command.callback.__name__ for command in app.registered_commands if command.callback
     } | {group.name for group in app.registered_groups}
+
+
+def test_the_routes_of_the_management_api_and_their_answers_are_documented() -> None:
+    app = FastAPI()
+    app.include_router(management)
+    told = {
+        (row[0], row[1].strip("`")): row[2].split(", ")
+        for row in rows(document("docs/management.md"))
+        if row[0] in {"GET", "POST", "PUT", "DELETE"}
+    }
+    prefix = "/api/v1/llm-config"
+    known = {
+        (method.upper(), path.removeprefix(prefix)): sorted(operation["responses"])
+        for path, operations in app.openapi()["paths"].items()
+        for method, operation in operations.items()
+    }
+    assert told == known
+
+
+def test_every_request_and_answer_of_the_management_api_has_an_example() -> None:
+    app = FastAPI()
+    app.include_router(management)
+    schemas = app.openapi()["components"]["schemas"]
+    for name, schema in schemas.items():
+        plain = {"Message", "Health", "Problem", "FieldProblem", "FieldProblems"}
+        assert name in plain or schema.get("examples"), name
+    for operations in app.openapi()["paths"].values():
+        for operation in operations.values():
+            assert operation["summary"]
+            assert operation["description"]
 
 
 def test_every_link_of_the_documents_leads_to_a_file() -> None:
