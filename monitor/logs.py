@@ -3,7 +3,6 @@
 import logging
 import re
 import sys
-import traceback
 from collections.abc import Iterable, Mapping
 from datetime import datetime, timedelta
 from typing import Any, Literal, TextIO
@@ -11,6 +10,8 @@ from urllib.parse import quote
 
 import structlog
 from structlog.typing import EventDict, ExcInfo, Processor
+
+from monitor.traceback_text import describe_traceback
 
 MASK = "****"
 LOUD_ONLY = ("LiteLLM", "apscheduler", "asyncpg", "httpcore", "httpx", "openai", "uvicorn.access")
@@ -37,6 +38,7 @@ _SHAPES = re.compile(
 _SECRET_FIELD = re.compile(
     r"(?i)(?:^|_)(?:api_?keys?|encryption_keys?|passwords?|secrets?|tokens?|authorization|cookies?)$"
 )
+_VALUE = re.compile(r"\b(exception|result)=.*>", re.DOTALL)
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
 
 
@@ -170,6 +172,7 @@ def configure(
             processors=[
                 structlog.stdlib.ProcessorFormatter.remove_processors_meta,
                 structlog.processors.ExceptionRenderer(_render_exception),
+                _without_values,
                 redactor,
                 renderer,
             ],
@@ -193,10 +196,15 @@ def configure(
     return redactor
 
 
+def _without_values(logger: object, method: str, event: EventDict) -> EventDict:
+    """What asyncio shows of a task or future without what that returned or raised, which may be anything."""
+    if event.get("logger") == "asyncio" and isinstance(event.get("event"), str):
+        event["event"] = _VALUE.sub(r"\1=...>", event["event"])
+    return event
+
+
 def _render_exception(exc_info: ExcInfo) -> str:
-    """The traceback as Python prints it, without local variables, of chains at most forty frames each."""
-    lines = traceback.TracebackException(*exc_info, limit=-40, capture_locals=False).format()
-    return "".join(lines).rstrip()
+    return describe_traceback(exc_info[1])
 
 
 def _mask_shape(match: re.Match[str]) -> str:

@@ -33,6 +33,7 @@ app = typer.Typer(
     help="Health monitor and automatic failover for LLM providers kept in PostgreSQL.",
     epilog="Exit codes: 0 fine, 1 the answer is bad news, 2 usage or configuration.",
     add_completion=False,
+    pretty_exceptions_enable=False,  # they show local variables
     rich_markup_mode=None,  # plain text: it reads alike in a pipe, and starts faster
 )
 app.command()(run)
