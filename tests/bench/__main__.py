@@ -8,13 +8,14 @@ import asyncio
 import os
 import time
 
-from tests.bench import failover, load, management, probes, start
+from tests.bench import failover, library, load, management, probes, start
 from tests.bench.figures import show
 
 PARTS = {
     "probes": probes.measure,
     "start": start.measure,
     "failover": failover.measure,
+    "library": library.measure,
     "load": load.measure,
     "management": management.measure,
 }
