@@ -7,6 +7,7 @@ from typing import Annotated, Any
 from uuid import UUID
 
 from fastapi import APIRouter, HTTPException, Path, Query
+from fastapi.exceptions import RequestValidationError
 from starlette.requests import Request
 from starlette.responses import StreamingResponse
 
@@ -191,14 +192,19 @@ def _cursor(text: str) -> tuple[datetime, UUID]:
     try:
         return _instant(datetime.fromisoformat(instant)), UUID(id_) if id_ else UUID(int=0)
     except (ValueError, OverflowError):
-        raise HTTPException(422, "before: is no instant; write 2026-03-01T12:00:00Z") from None
+        raise _no_instant() from None
+
+
+def _no_instant() -> RequestValidationError:
+    message = "is no instant; write 2026-03-01T12:00:00Z"
+    return RequestValidationError([{"loc": ("query", "before"), "msg": message, "type": "value_error"}])
 
 
 def _instant(moment: datetime) -> datetime:
     try:
         return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
     except OverflowError:
-        raise HTTPException(422, "before: is no instant; write 2026-03-01T12:00:00Z") from None
+        raise _no_instant() from None
 
 
 def _back(until: datetime) -> datetime:
