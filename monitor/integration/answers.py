@@ -10,11 +10,11 @@ from fastapi.requests import Request
 from fastapi.responses import JSONResponse, Response
 from fastapi.routing import APIRoute
 
+from monitor.integration.errors import DatabaseAway
 from monitor.integration.fields import FieldRefused
 from monitor.integration.manage_active import PurposeUnknown
 from monitor.integration.plain_key import KeyringMissing
 from monitor.integration.schemas import FieldProblems, Problem
-from monitor.storage.errors import STORE_ERRORS
 from monitor.storage.operator import ActError, ActInvalid, ProviderDisabled, ProviderMissing
 from monitor.storage.refusals import InUse, NameTaken, Refused, RowMissing, RowRefused, TextTooLong
 
@@ -83,9 +83,12 @@ class Route(APIRoute):
                 return _json(503, "the application's database role may not do that: grant it")
             except (asyncpg.DataError, UnicodeError):
                 return _json(400, "the database can't store one of the values: change it")
-            except STORE_ERRORS as error:
+            except (DatabaseAway, asyncpg.PostgresError) as error:
                 log.warning("management_store_failed", path=request.url.path, reason=type(error).__name__)
-                return _json(503, f"the database does not answer ({type(error).__name__}): try again")
+                away = isinstance(error, DatabaseAway)
+                return _json(
+                    503, str(error) if away else "the database refuses: look into its log, try again"
+                )
 
         return answer
 

@@ -5,7 +5,7 @@ from typing import Any, TypedDict, Unpack
 from monitor.domain.provider import ProviderRef, ProviderType
 from monitor.domain.target import SealedKey
 from monitor.integration.fields import read_fields, read_who
-from monitor.integration.held import Held
+from monitor.integration.held import Held, away_told
 from monitor.integration.key_change import key_change
 from monitor.integration.probes import test_row
 from monitor.integration.shown import show_api_key
@@ -161,5 +161,6 @@ class ApiKeyManagement(Held):
         async with self.connection() as connection:
             if await find_row(connection, API_KEYS, key_id) is None:
                 raise RowMissing(ref)
-        found = await test_row(self, ref)
+        with away_told():
+            found = await test_row(self, ref)
         return {"key_id": key_id, "success": found.success, "message": found.message, "timestamp": found.at}

@@ -4,7 +4,7 @@ from typing import Any, TypedDict, Unpack
 
 from monitor.domain.provider import ProviderRef, ProviderType
 from monitor.integration.fields import check_purposes, read_fields, read_who
-from monitor.integration.held import Held
+from monitor.integration.held import Held, away_told
 from monitor.integration.key_change import key_change
 from monitor.integration.probes import list_models, test_row
 from monitor.integration.shown import show_server, shown_status
@@ -179,7 +179,9 @@ class ServerManagement(Held):
         Raises:
             RowMissing: there is no such server.
         """
-        found = await test_row(self, await self._server(server_id))
+        ref = await self._server(server_id)
+        with away_told():
+            found = await test_row(self, ref)
         return {
             "server_id": server_id,
             "status": str(shown_status(found.outcome)),
@@ -195,7 +197,8 @@ class ServerManagement(Held):
             RowMissing: there is no such server.
         """
         await self._server(server_id)
-        return await list_models(self, server_id)
+        with away_told():
+            return await list_models(self, server_id)
 
     async def _server(self, server_id: int) -> ProviderRef:
         ref = ProviderRef(type=ProviderType.AI_SERVER, id=server_id)

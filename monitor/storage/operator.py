@@ -340,6 +340,12 @@ def _second(scene: Scene, active: ProviderRef, fallback: ProviderRef | Keep | No
 
 async def _create(connection: Any, scene: Scene, row: Pointers, by: By) -> Acted:
     """A purpose's first row, taken up by us in the same breath."""
+    # No row is there to hold against whoever deletes a provider at this moment; and one may just have gone.
+    await connection.execute(QUERIES["lock_providers"])
+    named = [ref for ref in (row.active, row.fallback) if ref is not None]
+    now = await look(connection, scene.purpose, named)
+    for ref in named:
+        now.check_usable(ref)
     await connection.execute(
         QUERIES["create_active"], str(scene.purpose), *columns(row.active), *columns(row.fallback), by.user_id
     )

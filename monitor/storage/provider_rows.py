@@ -137,6 +137,7 @@ async def delete_row(connection: Any, table: Table, number: int, user_id: str) -
         raise RowMissing(ref)
     async with writing(connection, table.type, {}, user_id):
         await connection.execute(QUERIES["lock_uses"])
+        await connection.execute(QUERIES["lock_providers"])
         if await connection.fetchval(_query(table, "lock"), number) is None:
             raise RowMissing(ref)
         # Only now, for whoever waited for the row before us may just have named it.

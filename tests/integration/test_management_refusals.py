@@ -201,6 +201,20 @@ async def test_a_deletion_and_a_choice_at_once_leave_no_purpose_with_nobody(
         assert active["provider"] is not None
 
 
+async def test_a_deletion_and_a_purposes_first_choice_at_once_leave_no_purpose_with_nobody(
+    client: httpx.AsyncClient, manager: LLMConfigManager
+) -> None:
+    for number in range(2, 12):
+        server = await manager.add_ai_server(f"s{number}", "vllm", "http://a")
+        body = {"purpose": "reranking", "provider_type": "ai_server", "provider_id": server["id"]}
+        chosen, deleted = await asyncio.gather(
+            client.post("/active", json=body), client.delete(f"/servers/{server['id']}")
+        )
+        found = (chosen.status_code, deleted.status_code)
+        assert found in {(200, 400), (404, 204)}, (chosen.text, deleted.text)
+        await manager.pool.execute("DELETE FROM active_providers WHERE purpose = 'reranking'")
+
+
 async def test_a_test_tells_a_bad_key_from_a_good_one(client: httpx.AsyncClient) -> None:
     async with FaultServer(keys={PLANTED_KEY}) as server:
         body = SERVER | {"server_type": "openai-compatible", "base_url": server.url, "model_path": "m1"}

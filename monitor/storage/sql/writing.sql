@@ -21,6 +21,10 @@ FROM active_providers
 ORDER BY purpose
 FOR UPDATE;
 
+-- name: lock_providers
+-- Whoever deletes a provider, and whoever gives a purpose its first row, which nobody can lock yet: one at a time.
+SELECT pg_advisory_xact_lock(hashtextextended('monitor.providers', 0));
+
 -- name: find_uses
 -- The purposes that name a provider to serve, as the fallback, as a candidate or by a pin.
 -- $1 provider_type, $2 provider_id
