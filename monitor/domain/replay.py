@@ -102,11 +102,11 @@ class _Replay:
             entry.at: entry for entry in entries if entry.kind in (EntryKind.STRANDED, EntryKind.RELIEVED)
         }
         self._settled = {entry.decided_at: entry for entry in entries if entry.kind is EntryKind.SETTLED}
-        # The last instant of each reign at which something could be noted.
+        # The last instant of each reign at which it judged: what is reported is noted at any time.
         self._noted = {
             reign: entry.at
             for reign, entry in zip(reigns(entries), entries, strict=True)
-            if entry.kind is not EntryKind.AWAY
+            if entry.kind not in (EntryKind.AWAY, EntryKind.REPORTED)
         }
         # Time alone may have made a decision, seen when something else was looked at.
         self.decided = {*self._moves, *self._strandings, *(at for at in self._settled if at is not None)}

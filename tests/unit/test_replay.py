@@ -121,7 +121,11 @@ def test_every_recorded_decision_is_made_again_at_its_instant(steps: list[Step])
     assert list(followed.reproduced) == world.moves
     assert automatic(followed.course.timeline.turns) == world.moves
     assert followed.course.drift == []
-    assert bare(followed.course.situation(world.now)) == bare(world.beliefs.situation(PURPOSE, world.now))
+    act = world.acts.get(PURPOSE)
+    if act is None or act.at >= world.now:
+        # While a decision waits to be recorded nothing is judged, and what changes is not noted yet.
+        there, here = world.beliefs.situation(PURPOSE, world.now), followed.course.situation(world.now)
+        assert bare(here) == bare(there)
     begun = [entry.at for entry in world.entries if entry.kind is EntryKind.STRANDED]
     assert [one.since for one in followed.course.timeline.strandings] == begun
 

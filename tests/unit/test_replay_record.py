@@ -278,6 +278,11 @@ def test_a_daemon_that_ended_before_it_could_record_differs_in_nothing() -> None
     assert followed([whole(0), change(51), again], late).differences == ()
     went_on = followed([whole(0), change(51.5), again], late)
     assert [one.at for one in went_on.differences] == [at(51)]
+    # What is reported is noted also while a decision waits to be recorded, and after the records are lost.
+    hearing = Hearing(ref=A, fingerprint=MARK, reports=(), deciding_since=at(-1000))
+    heard = Entry(at=at(61), kind=EntryKind.REPORTED, hearing=hearing)
+    for entries in ([whole(0), heard, again], [*lost[:2], heard, again]):
+        assert followed(entries, late).differences == ()
     waits = followed([whole(0)], late)
     assert (waits.differences, waits.decided_at) == ((), at(51))
 
