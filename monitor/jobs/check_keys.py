@@ -1,5 +1,6 @@
 """Tells a stored key that does not open from an encryption key of ours that opens nothing."""
 
+import asyncio
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 
@@ -9,6 +10,7 @@ from monitor.domain.rows import ConfigurationRows, KeyRow, ServerRow
 from monitor.domain.target import KeyringUnfit, KeyUndecryptable, SealedKey
 from monitor.keyring import is_token
 
+_AT_ONCE = 50
 _NEVER_SEALED = "what is stored as its key was never sealed: store the key anew"
 _OURS = (
     "its key does not open, nor does any other: the fault is taken to be ours, and nothing moves for it: "
@@ -56,10 +58,15 @@ class CheckKeys:
                 raise KeyringUnfit(str(error)) from None
             raise
 
-    def look(self, rows: ConfigurationRows, configuration: Configuration) -> Configuration:
+    async def look(self, rows: ConfigurationRows, configuration: Configuration) -> Configuration:
         """Name the keys of enabled rows that do not open among the problems."""
         stored = list(_sealed(rows))
-        closed = [(row, key) for row, key in stored if not self._opens(key)]
+        closed = []
+        for count, (row, key) in enumerate(stored):
+            if not self._opens(key):
+                closed.append((row, key))
+            if count % _AT_ONCE == _AT_ONCE - 1:
+                await asyncio.sleep(0)  # thousands of keys must not hold up the probes that are due meanwhile
         self._opened.intersection_update(key.text for _, key in stored)
         tokens = [key for _, key in stored if is_token(key)]
         self.none_opens = bool(tokens) and not any(key.text in self._opened for key in tokens)

@@ -118,7 +118,7 @@ class SyncTargets:
                 rows, self._catalog, allow_metadata_addresses=self._allow_metadata_addresses
             )
             if await self._take_edits(connection, configuration):
-                return self._keys.look(rows, configuration)
+                return await self._keys.look(rows, configuration)
         raise TimeoutError("the rows change faster than they can be read")
 
     async def _take_edits(self, connection: Any, configuration: Configuration) -> bool:

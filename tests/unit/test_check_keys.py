@@ -20,7 +20,7 @@ def key(number: int, sealed: SealedKey, *, enabled: bool = True) -> KeyRow:
     return replace(KEY_ROW, id=number, key=sealed, enabled=enabled)
 
 
-def look(checks: CheckKeys, *rows: KeyRow | ServerRow) -> dict[str, str]:
+async def look(checks: CheckKeys, *rows: KeyRow | ServerRow) -> dict[str, str]:
     """The problems that the keys add, by row."""
     every = ConfigurationRows(
         servers=tuple(row for row in rows if isinstance(row, ServerRow)),
@@ -29,7 +29,7 @@ def look(checks: CheckKeys, *rows: KeyRow | ServerRow) -> dict[str, str]:
         preferences=(),
     )
     before = read_configuration(every, Catalog(entries={}))
-    after = checks.look(every, before)
+    after = await checks.look(every, before)
     return {
         ref: told.removeprefix(before.problems.get(ref, ""))
         for ref, told in after.problems.items()
@@ -37,9 +37,9 @@ def look(checks: CheckKeys, *rows: KeyRow | ServerRow) -> dict[str, str]:
     }
 
 
-def test_one_that_does_not_open_beside_one_that_does_is_its_rows_fault() -> None:
+async def test_one_that_does_not_open_beside_one_that_does_is_its_rows_fault() -> None:
     checks = CheckKeys(OURS.unseal)
-    told = look(checks, key(1, GOOD), key(2, BAD), replace(SERVER_ROW, api_key=BAD))
+    told = await look(checks, key(1, GOOD), key(2, BAD), replace(SERVER_ROW, api_key=BAD))
     assert set(told) == {"api_key:2", "ai_server:1"}
     assert all("store it anew" in one for one in told.values())
     assert not checks.none_opens
@@ -48,22 +48,22 @@ def test_one_that_does_not_open_beside_one_that_does_is_its_rows_fault() -> None
     assert not isinstance(caught.value, KeyringUnfit)
 
 
-def test_when_none_opens_the_fault_is_ours() -> None:
+async def test_when_none_opens_the_fault_is_ours() -> None:
     checks = CheckKeys(OURS.unseal)
-    told = look(checks, key(1, BAD), replace(SERVER_ROW, api_key=BAD))
+    told = await look(checks, key(1, BAD), replace(SERVER_ROW, api_key=BAD))
     assert all("mend BYOK_ENCRYPTION_KEY" in one for one in told.values())
     with pytest.raises(KeyringUnfit):
         checks.unseal(BAD)
 
 
-def test_what_was_never_sealed_is_its_rows_fault_and_says_nothing_of_our_key() -> None:
+async def test_what_was_never_sealed_is_its_rows_fault_and_says_nothing_of_our_key() -> None:
     checks = CheckKeys(OURS.unseal)
-    told = look(checks, key(1, TYPED))
+    told = await look(checks, key(1, TYPED))
     assert "never sealed" in told["api_key:1"]
     assert TYPED.text not in told["api_key:1"]
     with pytest.raises(KeyUndecryptable):
         checks.unseal(TYPED)
-    assert look(checks, key(1, TYPED), key(2, BAD))["api_key:1"] == told["api_key:1"]
+    assert (await look(checks, key(1, TYPED), key(2, BAD)))["api_key:1"] == told["api_key:1"]
     with pytest.raises(KeyringUnfit):
         checks.unseal(BAD)
     with pytest.raises(KeyUndecryptable) as caught:
@@ -71,29 +71,30 @@ def test_what_was_never_sealed_is_its_rows_fault_and_says_nothing_of_our_key() -
     assert not isinstance(caught.value, KeyringUnfit)
 
 
-def test_a_disabled_row_counts_as_evidence_and_is_no_problem() -> None:
+async def test_a_disabled_row_counts_as_evidence_and_is_no_problem() -> None:
     checks = CheckKeys(OURS.unseal)
-    assert not look(checks, key(1, BAD, enabled=False))
+    assert not await look(checks, key(1, BAD, enabled=False))
     with pytest.raises(KeyringUnfit):
         checks.unseal(BAD)
-    assert "store it anew" in look(checks, key(1, GOOD, enabled=False), key(2, BAD))["api_key:2"]
+    told = await look(checks, key(1, GOOD, enabled=False), key(2, BAD))
+    assert "store it anew" in told["api_key:2"]
 
 
-def test_keys_in_plain_text_are_left_alone() -> None:
+async def test_keys_in_plain_text_are_left_alone() -> None:
     checks = CheckKeys(OURS.unseal)
-    assert not look(checks, replace(SERVER_ROW, api_key=SealedKey("open", encrypted=False)))
+    assert not await look(checks, replace(SERVER_ROW, api_key=SealedKey("open", encrypted=False)))
     assert not checks.none_opens
 
 
-def test_a_row_is_mended_once_whether_by_itself_or_by_our_key() -> None:
+async def test_a_row_is_mended_once_whether_by_itself_or_by_our_key() -> None:
     keys = [OURS]
     checks = CheckKeys(lambda sealed: keys[0].unseal(sealed))
-    look(checks, key(1, BAD))
+    await look(checks, key(1, BAD))
     assert not checks.mended
     keys[0] = THEIRS
-    assert not look(checks, key(1, BAD))
+    assert not await look(checks, key(1, BAD))
     assert checks.mended == {KEY_ROW.ref}
-    assert not look(checks, key(1, BAD))
+    assert not await look(checks, key(1, BAD))
     assert not checks.mended
 
 
