@@ -10,12 +10,16 @@ from typing import Annotated
 import typer
 
 from monitor import __version__
+from monitor.cli.candidates import candidates
 from monitor.cli.config import config
 from monitor.cli.explain import explain as explain_purpose
 from monitor.cli.generate_key import generate_key
 from monitor.cli.history import history
+from monitor.cli.maintenance import maintenance
 from monitor.cli.migrate import migrate
+from monitor.cli.pause import pause, resume
 from monitor.cli.probe import probe
+from monitor.cli.promote import pin, promote, unpin
 from monitor.cli.refusal import explain
 from monitor.cli.replay import replay
 from monitor.cli.rotate_key import encrypt_server_keys, rotate_key
@@ -43,6 +47,13 @@ app.command()(probe)
 app.command()(history)
 app.command("explain")(explain_purpose)
 app.command()(replay)
+app.command()(promote)
+app.command()(pin)
+app.command()(unpin)
+app.command()(pause)
+app.command()(resume)
+app.command()(candidates)
+app.command()(maintenance)
 app.command()(migrate)
 app.command("generate-key")(generate_key)
 app.command("rotate-key")(rotate_key)

@@ -32,8 +32,12 @@ def find_purpose(text: str) -> "Purpose":
         raise Refused(f"{text!r} is no purpose: name one of {', '.join(Purpose)}") from None
 
 
-def find_span(text: str) -> timedelta:
+def find_span(text: str, option: str = "--since") -> timedelta:
     """A span as an operator writes it.
+
+    Args:
+        text: as in 12h.
+        option: which one it was given to, for the message.
 
     Raises:
         Refused: it is none, or none at all.
@@ -43,14 +47,18 @@ def find_span(text: str) -> timedelta:
     try:
         span = parse_duration(text)
     except ValueError as error:
-        raise Refused(f"--since {text} {error}") from None
+        raise Refused(f"{option} {text} {error}") from None
     if not span:
-        raise Refused(f"--since {text} is no time at all; write a span, as in 12h or 30d")
+        raise Refused(f"{option} {text} is no time at all; write a span, as in 12h or 30d")
     return span
 
 
-def find_instant(text: str) -> datetime:
+def find_instant(text: str, option: str = "--at") -> datetime:
     """An instant; UTC unless it names a zone.
+
+    Args:
+        text: as in 2026-03-01T12:00:00.
+        option: which one it was given to, for the message.
 
     Raises:
         Refused: it is none.
@@ -58,7 +66,7 @@ def find_instant(text: str) -> datetime:
     try:
         found = datetime.fromisoformat(text.strip())
     except ValueError:
-        raise Refused(f"--at {text}: write an instant, as in 2026-03-01T12:00:00Z") from None
+        raise Refused(f"{option} {text}: write an instant, as in 2026-03-01T12:00:00Z") from None
     return found.replace(tzinfo=UTC) if found.tzinfo is None else found.astimezone(UTC)
 
 

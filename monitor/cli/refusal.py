@@ -8,6 +8,7 @@ _THEIRS = (
     ("monitor.app", "StartError"),
     ("monitor.keyring.ring", "KeyringError"),
     ("monitor.settings.names", "SettingsError"),
+    ("monitor.storage.acting", "ActError"),
     ("monitor.storage.address", "AddressError"),
     ("monitor.storage.application_tables", "SchemaError"),
     ("monitor.storage.embedded_folder", "EmbeddedError"),
