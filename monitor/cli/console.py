@@ -13,6 +13,7 @@ _STYLES = {
     "degraded": "yellow",
     "unknown": "yellow",
     "standby": "cyan",
+    "maintenance": "cyan",
     "disabled": "dim",
     "down": "bold red",
     "stranded": "bold red",

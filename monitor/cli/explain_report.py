@@ -138,6 +138,7 @@ def as_json(report: Report) -> dict[str, Any]:
         "stranded_since": facts.stranded_since.isoformat() if facts.stranded_since else None,
         "paused": facts.paused,
         "pinned": _ref(facts.pinned, report.names),
+        "held": facts.held,
         "decision": None
         if explanation is None
         else {

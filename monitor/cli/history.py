@@ -40,7 +40,7 @@ async def _read(settings: "Settings", purpose: "Purpose", span: timedelta) -> "t
     from monitor.domain.history import tell_history
     from monitor.domain.journal import EntryKind
     from monitor.storage.journal import load_kinds
-    from monitor.storage.record import read_clock, read_moves, read_names
+    from monitor.storage.record import read_acts, read_clock, read_moves, read_names
 
     async with open_database(settings) as connection:
         now = await read_clock(connection)
@@ -48,12 +48,13 @@ async def _read(settings: "Settings", purpose: "Purpose", span: timedelta) -> "t
         entries = await load_kinds(
             connection, purpose, now - span, [kind for kind in EntryKind if kind is not EntryKind.SETTLED]
         )
+        acts = await read_acts(connection, purpose, now - span, now)
         names = await read_names(connection, moves)
 
     def name(ref: "ProviderRef | None") -> str:
         return "nobody" if ref is None else f"{names.get(ref, 'deleted')} ({ref})"
 
-    return tell_history([(one.turn, one.evidence) for one in moves], entries, name), now
+    return tell_history([(one.turn, one.evidence) for one in moves], entries, name, acts), now
 
 
 def _ends(lines: "list[Line]", until: "datetime") -> "list[datetime | None]":

@@ -2,9 +2,17 @@
 
 from monitor.cli.console import age, plain, seconds, show_table
 from monitor.cli.status_report import bad_news, is_alive
+from monitor.domain.eligibility import Block
 from monitor.domain.provider import ProviderRef
 from monitor.storage.status import Belief, ProviderStatus, PurposeStatus, Status
-from monitor.storage.status_words import effective, find_provider, is_pinned, purpose_health
+from monitor.storage.status_words import (
+    effective,
+    find_provider,
+    in_maintenance,
+    is_held,
+    is_pinned,
+    purpose_health,
+)
 
 DAEMON_HEADERS = ("ROLE", "PROCESS", "VERSION", "LISTENS AT", "UP", "HEARTBEAT")
 PURPOSE_HEADERS = ("PURPOSE", "HEALTH", "SERVED BY", "SINCE", "FALLBACK")
@@ -66,6 +74,9 @@ def _notes(status: Status) -> list[str]:
     """What no column has room for: wishes of operators, blocks and warnings, bad rows."""
     found = [f"{one.purpose}: {note}" for one in status.purposes for note in _purpose_notes(status, one)]
     for provider in status.providers:
+        found += [
+            f"{provider.ref} ({provider.name}): {note}" for note in _maintenance_notes(status, provider)
+        ]
         for belief in provider.beliefs if provider.enabled else ():
             notes = [note for note in _belief_notes(status, belief) if note]
             if notes:
@@ -105,10 +116,31 @@ def _purpose_notes(status: Status, purpose: PurposeStatus) -> list[str]:
         f"stranded for {age(status.as_of - purpose.stranded_since)}" if purpose.stranded_since else "",
         "paused by an operator" if purpose.paused else "",
         _pin(status, purpose),
+        _hold(status, purpose),
         "" if purpose.is_seen else "no daemon has seen this row yet",
         "" if purpose.fallback else "no fallback is named: nobody would take over",
     ]
     return [note for note in notes if note]
+
+
+def _hold(status: Status, purpose: PurposeStatus) -> str:
+    if not is_held(purpose, status.as_of):
+        return ""
+    until = f" until {purpose.held_until:%Y-%m-%d %H:%M} UTC" if purpose.held_until else ""
+    return f"promoted by an operator: no return by itself{until} (llm-monitor unpin {purpose.purpose})"
+
+
+def _maintenance_notes(status: Status, provider: ProviderStatus) -> list[str]:
+    span = provider.maintenance
+    if span is None:
+        return []
+    until = f" until {span.until:%Y-%m-%d %H:%M} UTC" if span.until else ""
+    begin = (
+        "in maintenance"
+        if span.holds(status.as_of)
+        else f"maintenance from {span.since:%Y-%m-%d %H:%M} UTC on"
+    )
+    return [f"{begin}{until} ({provider.maintenance_by})"]
 
 
 def _pin(status: Status, purpose: PurposeStatus) -> str:
@@ -131,16 +163,17 @@ def _provider(status: Status, provider: ProviderStatus) -> list[tuple[str, ...]]
         return [(who, "-", "disabled", "-", "-")]
     if not provider.beliefs:
         return [(who, "-", "unknown", "not yet", "-")]
-    return [(who, *_belief(status, one)) for one in provider.beliefs]
+    away = in_maintenance(provider, status.as_of)
+    return [(who, *_belief(status, one, away=away)) for one in provider.beliefs]
 
 
-def _belief(status: Status, belief: Belief) -> tuple[str, ...]:
+def _belief(status: Status, belief: Belief, *, away: bool) -> tuple[str, ...]:
     probed_at, outcome = belief.last_started_at, belief.last_outcome
     if belief.purpose is None:
         probed_at, outcome = belief.light_started_at, belief.light_outcome
     return (
         belief.purpose or "none",
-        effective(belief, status.as_of),
+        "maintenance" if away else effective(belief, status.as_of),
         "-" if probed_at is None else f"{outcome or 'no verdict'}, {age(status.as_of - probed_at)} ago",
         seconds(belief.latency_seconds),
     )
@@ -149,7 +182,7 @@ def _belief(status: Status, belief: Belief) -> tuple[str, ...]:
 def _belief_notes(status: Status, belief: Belief) -> list[str]:
     stale = belief.stale_at is not None and belief.stale_at <= status.as_of
     return [
-        *(f"blocked: {block}" for block in belief.blocks),
+        *(f"blocked: {block}" for block in belief.blocks if block is not Block.MAINTENANCE),
         *(f"warning: {warning}" for warning in belief.warnings),
         "no recent result" if stale else "",
         belief.detail,

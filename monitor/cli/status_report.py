@@ -8,7 +8,15 @@ from monitor.domain.application_status import ApplicationStatus
 from monitor.domain.provider import ProviderRef
 from monitor.storage.daemons import DaemonRow
 from monitor.storage.status import Belief, ProviderStatus, PurposeStatus, Status, TransitionRow
-from monitor.storage.status_words import effective, find_provider, is_pinned, purpose_health
+from monitor.storage.status_words import (
+    effective,
+    find_provider,
+    in_maintenance,
+    is_held,
+    is_pinned,
+    is_pinned_to_unfit,
+    purpose_health,
+)
 
 SILENT = timedelta(seconds=20)
 """A daemon says every 5 s that it lives; after this long without a word it counts as gone."""
@@ -25,6 +33,10 @@ def bad_news(status: Status) -> list[str]:
     for purpose in status.purposes:
         if purpose.stranded_since is not None:
             found.append(f"{purpose.purpose} is stranded: nobody is fit to serve it")
+        elif is_pinned_to_unfit(status, purpose):
+            who = _called(status, purpose.active)
+            mend = f"llm-monitor unpin {purpose.purpose}"
+            found.append(f"{purpose.purpose} is pinned to {who}, which is not fit to serve: {mend}")
         elif purpose_health(status, purpose) is ApplicationStatus.DOWN:
             found.append(f"{purpose.purpose} is down: {_why_down(status, purpose)}")
     return found
@@ -73,7 +85,14 @@ def _why_down(status: Status, purpose: PurposeStatus) -> str:
         return f"{purpose.active} was deleted"
     if not provider.enabled:
         return f"{purpose.active} ({provider.name}) is disabled"
+    if in_maintenance(provider, status.as_of):
+        return f"{purpose.active} ({provider.name}) serves it and is in maintenance"
     return f"{purpose.active} ({provider.name}) serves it and does not answer as it should"
+
+
+def _called(status: Status, ref: ProviderRef | None) -> str:
+    provider = find_provider(status, ref)
+    return f"{ref} ({provider.name})" if provider else str(ref)
 
 
 def _daemon(daemon: DaemonRow) -> dict[str, Any]:
@@ -104,6 +123,8 @@ def _purpose(status: Status, purpose: PurposeStatus) -> dict[str, Any]:
         "paused": purpose.paused,
         "pinned": is_pinned(purpose, status.as_of),
         "pinned_until": _instant(purpose.pinned_until),
+        "held": is_held(purpose, status.as_of),
+        "held_until": _instant(purpose.held_until),
     }
 
 
@@ -120,7 +141,20 @@ def _provider(provider: ProviderStatus, now: datetime) -> dict[str, Any]:
         "name": provider.name,
         "kind": provider.kind,
         "enabled": provider.enabled,
+        "maintenance": _maintenance(provider, now),
         "targets": [_target(one, now) for one in provider.beliefs],
+    }
+
+
+def _maintenance(provider: ProviderStatus, now: datetime) -> dict[str, Any] | None:
+    span = provider.maintenance
+    if span is None:
+        return None
+    return {
+        "lasts": span.holds(now),
+        "starts_at": span.since.isoformat(),
+        "ends_at": _instant(span.until),
+        "by": provider.maintenance_by,
     }
 
 

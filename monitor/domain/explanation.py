@@ -117,9 +117,13 @@ def _next_moves(
         yield "Nothing moves until an operator resumes it."
         return
     if situation.pinned:
-        yield "Nothing moves while the pin holds."
+        until = f", until {_instant(situation.pinned_until)}" if situation.pinned_until else ""
+        yield f"Nothing moves while the pin holds{until}."
         return
     active = situation.candidates[situation.active]
+    span = active.maintenance
+    if span is not None and span.next_change(now) == span.since:
+        yield f"fail_over: {name(active.ref)} goes into maintenance at {_instant(span.since)}."
     if decision.action is Action.MOVE and decision.to is not None:
         yield f"The move onto {name(decision.to)} is due now ({decision.rule})."
     elif decision.action is Action.QUALIFY and decision.to is not None:
@@ -249,6 +253,10 @@ def _until_return(
             ripe = max(since + hold, gap_end(situation, ref, policy) or now)
             when = f"not before {ripe:%H:%M:%S} (in {_seconds(ripe - now)} s)" if ripe > now else "now"
             yield f"fail_back: back to {name(ref)} {when}, if it stays eligible and passes a probe then."
+
+
+def _instant(moment: datetime) -> str:
+    return f"{moment:%Y-%m-%d %H:%M:%S}"
 
 
 def _seconds(span: timedelta) -> str:

@@ -5,12 +5,25 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
+from monitor.domain.acts import ADOPTED, OPERATOR, OPERATORS, Act, ActRecord
 from monitor.domain.journal import Entry, EntryKind, Facts
 from monitor.domain.provider import ProviderRef
 from monitor.domain.reports import read_recorded
 from monitor.domain.timeline import Turn
 
-ADOPTED, OPERATOR = "adopted", "operator"
+CHOSE = {OPERATOR: "chose", ADOPTED: "chose", str(Act.PROMOTE): "promoted", str(Act.PIN): "pinned"}
+BY_SQL = "an operator chose who serves"
+WHAT = {
+    str(Act.CHOOSE): "fallback",
+    str(Act.PROMOTE): "promote",
+    str(Act.PIN): "pinned",
+    str(Act.UNPIN): "unpinned",
+    str(Act.PAUSE): "paused",
+    str(Act.RESUME): "resumed",
+    str(Act.CANDIDATES): "order",
+    str(Act.MAINTENANCE): "maintenance",
+    str(Act.END_MAINTENANCE): "maintenance",
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -21,7 +34,7 @@ class Line:
         at: when.
         until: the end of what lasts; None when it has none yet, or lasts no time.
         what: one word for programs: `adopted`, `operator`, a rule, `stranded`, `order`, `paused`, `resumed`,
-            `pinned`, `unpinned`, `gone`, `back`, `deleted`.
+            `pinned`, `unpinned`, `promote`, `pin`, `fallback`, `maintenance`, `gone`, `back`, `deleted`.
         text: in plain words.
         served: from here on who serves, when it changed.
         results: what it rests on, oldest first, each in a few words.
@@ -41,6 +54,7 @@ def tell_history(
     moves: Sequence[tuple[Turn, Sequence[Mapping[str, Any]]]],
     entries: Sequence[Entry],
     name: Callable[[ProviderRef | None], str],
+    acts: Sequence[ActRecord] = (),
 ) -> list[Line]:
     """Everything in the order of time.
 
@@ -48,18 +62,23 @@ def tell_history(
         moves: each with copies of the results it rests on, oldest first.
         entries: of the journal, in their order; the first that tells facts says only how things stood.
         name: how a provider is called.
+        acts: what operators did by command and API; one that moved the purpose is told with its move.
     """
     lines = [_moved(turn, evidence, name) for turn, evidence in moves]
     lines += _strandings(entries, moves)
     lines += _changes(entries, name)
+    moved = {turn.at for turn, _ in moves if turn.rule in OPERATORS}
+    lines += [_did(one, name) for one in acts if one.provider is not None or one.at not in moved]
     return sorted(lines, key=lambda line: line.at)
 
 
 def _moved(
     turn: Turn, evidence: Sequence[Mapping[str, Any]], name: Callable[[ProviderRef | None], str]
 ) -> Line:
-    if turn.rule in (ADOPTED, OPERATOR):
-        text = f"an operator chose {name(turn.onto)}" + (f" over {name(turn.left)}" if turn.left else "")
+    if turn.rule in OPERATORS:
+        text = f"an operator {CHOSE[turn.rule]} {name(turn.onto)}"
+        text += f" over {name(turn.left)}" if turn.left else ""
+        text += f" ({turn.reason})" if turn.reason and turn.reason != BY_SQL else ""
     else:
         text = f"{turn.rule}: from {name(turn.left)} to {name(turn.onto)}: {turn.reason}"
     return Line(
@@ -70,6 +89,48 @@ def _moved(
         results=tuple(_short(one, name) for one in evidence),
         result_ids=tuple(str(one["id"]) for one in evidence if "id" in one),
     )
+
+
+def _did(one: ActRecord, name: Callable[[ProviderRef | None], str]) -> Line:
+    return Line(at=one.at, what=WHAT.get(one.act, one.act), text=f"{_deed(one, name)} ({one.by})")
+
+
+def _deed(one: ActRecord, name: Callable[[ProviderRef | None], str]) -> str:
+    until = f" until {_second(one.detail['until'])}" if one.detail.get("until") else ""
+    match one.act:
+        case Act.PAUSE:
+            return "an operator paused it"
+        case Act.RESUME:
+            return "an operator resumed it"
+        case Act.UNPIN:
+            return "an operator let the rules decide again"
+        case Act.PROMOTE:
+            return f"an operator promoted {_named(one, 'provider', name)}, which served already{until}"
+        case Act.PIN:
+            return f"an operator pinned {_named(one, 'provider', name)}{until}"
+        case Act.CHOOSE:
+            return f"an operator made {_named(one, 'fallback', name)} the fallback"
+        case Act.CANDIDATES:
+            order = [name(ProviderRef.parse(ref)) for ref in one.detail.get("candidates", ())]
+            return f"an operator set the order {', '.join(order)}"
+        case Act.MAINTENANCE:
+            begin, end = one.detail.get("starts_at"), one.detail.get("ends_at")
+            span = f" from {_second(begin)}" if begin else ""
+            span += f" until {_second(end)}" if end else ""
+            return f"an operator took {name(one.provider)} out of service{span}"
+        case Act.END_MAINTENANCE:
+            return f"an operator put {name(one.provider)} into service again"
+        case _:
+            return f"an operator's act: {one.act}"
+
+
+def _named(one: ActRecord, field: str, name: Callable[[ProviderRef | None], str]) -> str:
+    text = one.detail.get(field)
+    return name(ProviderRef.parse(text) if text else None)
+
+
+def _second(text: str) -> str:
+    return f"{datetime.fromisoformat(text):%Y-%m-%d %H:%M:%S}"
 
 
 def _short(result: Mapping[str, Any], name: Callable[[ProviderRef | None], str]) -> str:
@@ -124,11 +185,12 @@ def _differences(
         if before.active is not None:
             yield "deleted", "the purpose's row was deleted"
         return
-    if before.active is not None and before.preference != after.preference:
+    acted = before.act != after.act
+    if before.active is not None and before.preference != after.preference and not acted:
         yield "order", f"the operator's order is now {', '.join(map(name, after.preference))}"
-    if before.paused != after.paused:
+    if before.paused != after.paused and not acted:
         yield ("paused", "an operator paused it") if after.paused else ("resumed", "an operator resumed it")
-    if (before.pinned, before.pinned_until) != (after.pinned, after.pinned_until):
+    if (before.pinned, before.pinned_until) != (after.pinned, after.pinned_until) and not acted:
         if after.pinned is None:
             yield "unpinned", "the pin was taken off"
         else:

@@ -104,7 +104,7 @@ class TakeActs:
             "operator_acted",
             purpose=str(state.purpose),
             act=state.act,
-            active=f"{active} ({self._beliefs.names.get(active)})" if active else None,
+            active=str(active) if active else None,
             generation=state.generation,
             paused=state.paused,
             pinned=str(state.pinned) if state.pinned else None,

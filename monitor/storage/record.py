@@ -1,10 +1,12 @@
 """All that is recorded of a purpose over a span of time, read in one snapshot."""
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from monitor.domain.acts import ActRecord
 from monitor.domain.health import Health
 from monitor.domain.journal import Entry
 from monitor.domain.outcome import ProbeResult, ResultId
@@ -133,6 +135,20 @@ async def read_moves(
             evidence=tuple(row["evidence"]),
         )
         for row in rows
+    ]
+
+
+async def read_acts(connection: Any, purpose: Purpose, since: datetime, until: datetime) -> list[ActRecord]:
+    """What operators did by command and API that concerns a purpose, oldest first."""
+    return [
+        ActRecord(
+            at=row["at"],
+            act=row["act"],
+            provider=read_ref(row["provider_type"], row["provider_id"]),
+            by=": ".join(one for one in (row["user_id"], row["reason"]) if one),
+            detail=json.loads(row["detail"]),
+        )
+        for row in await connection.fetch(QUERIES["list_acts"], str(purpose), since, until)
     ]
 
 

@@ -7,6 +7,7 @@ from typing import Any
 from monitor.domain.application_status import ApplicationStatus, HealthWarning
 from monitor.domain.eligibility import Block
 from monitor.domain.health import HealthState
+from monitor.domain.maintenance import Maintenance
 from monitor.domain.outcome import Outcome
 from monitor.domain.provider import ProviderRef, ProviderType, Purpose
 from monitor.storage.daemons import DaemonRow, list_daemons
@@ -33,6 +34,8 @@ class PurposeStatus:
         paused: an operator paused it.
         pinned: whom a pin names, or None.
         pinned_until: its end; None without one.
+        held: an operator promoted somebody, and no return is made by itself.
+        held_until: its end; None without one.
     """
 
     purpose: str
@@ -46,6 +49,8 @@ class PurposeStatus:
     paused: bool
     pinned: ProviderRef | None
     pinned_until: datetime | None
+    held: bool = False
+    held_until: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -99,6 +104,8 @@ class ProviderStatus:
         kind: `vllm`, `openrouter`, ...; as it stands in the row.
         enabled: whether it is to be used.
         beliefs: one for each of its targets; empty when it is not probed.
+        maintenance: the one that lasts or is planned, or None.
+        maintenance_by: who set it, and why.
     """
 
     ref: ProviderRef
@@ -106,6 +113,8 @@ class ProviderStatus:
     kind: str
     enabled: bool
     beliefs: tuple[Belief, ...]
+    maintenance: Maintenance | None = None
+    maintenance_by: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -183,6 +192,8 @@ def _purpose(row: Any) -> PurposeStatus:
         paused=row["paused_at"] is not None,
         pinned=read_ref(row["pinned_provider_type"], row["pinned_provider_id"]),
         pinned_until=row["pinned_until"],
+        held=row["held_at"] is not None,
+        held_until=row["held_until"],
     )
 
 
@@ -197,10 +208,23 @@ def _providers(rows: list[Any]) -> tuple[ProviderStatus, ...]:
             found.append(_belief(row))
     return tuple(
         ProviderStatus(
-            ref=ref, name=row["name"], kind=row["kind"], enabled=row["enabled"], beliefs=tuple(beliefs[ref])
+            ref=ref,
+            name=row["name"],
+            kind=row["kind"],
+            enabled=row["enabled"],
+            beliefs=tuple(beliefs[ref]),
+            maintenance=_maintenance(row),
+            maintenance_by=": ".join(
+                one for one in (row["maintenance_user"], row["maintenance_reason"]) if one
+            ),
         )
         for ref, row in first.items()
     )
+
+
+def _maintenance(row: Any) -> Maintenance | None:
+    begin = row["maintenance_starts_at"]
+    return None if begin is None else Maintenance(since=begin, until=row["maintenance_ends_at"])
 
 
 def _belief(row: Any) -> Belief:

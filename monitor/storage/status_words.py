@@ -32,3 +32,25 @@ def find_provider(status: Status, ref: ProviderRef | None) -> ProviderStatus | N
 def is_pinned(purpose: PurposeStatus, now: datetime) -> bool:
     """Whether an operator's pin holds."""
     return purpose.pinned is not None and (purpose.pinned_until is None or purpose.pinned_until > now)
+
+
+def is_held(purpose: PurposeStatus, now: datetime) -> bool:
+    """Whether an operator's promotion holds the return."""
+    return purpose.held and (purpose.held_until is None or purpose.held_until > now)
+
+
+def is_pinned_to_unfit(status: Status, purpose: PurposeStatus) -> bool:
+    """Whether an operator pinned one that is not fit to serve, as far as anything is believed of it."""
+    provider = find_provider(status, purpose.active)
+    if provider is None or not is_pinned(purpose, status.as_of):
+        return False
+    return any(
+        one.purpose == purpose.purpose
+        and (not one.eligible or effective(one, status.as_of) is ApplicationStatus.UNKNOWN)
+        for one in provider.beliefs
+    )
+
+
+def in_maintenance(provider: ProviderStatus, now: datetime) -> bool:
+    """Whether an operator has taken it out of service."""
+    return provider.maintenance is not None and provider.maintenance.holds(now)

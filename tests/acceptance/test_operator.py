@@ -192,8 +192,12 @@ async def test_a_maintenance_is_begun_and_ended_and_the_purpose_returns(
         await duty.daemon.event("maintenance_began", provider="ai_server:1")
         moved = await connection.fetchrow("SELECT rule, reason FROM monitor.transitions")
         assert tuple(moved) == ("fail_over", "ai_server:1 is in maintenance")
-        blocked = 'provider_block{block="maintenance",provider="openai-compatible",provider_id="1"'
-        assert await duty.daemon.metric(f"llm_monitor_{blocked}") == 1
+        _, metrics = await duty.daemon.get("/metrics")
+        away = [
+            line for line in metrics.splitlines() if 'block="maintenance"' in line and line.endswith(" 1")
+        ]
+        assert len(away) == 1
+        assert 'provider_id="1"' in away[0]
         status = await duty.ask("status")
         assert "maintenance" in status.out
         await duty.probed(1, 2)
@@ -207,7 +211,7 @@ async def test_a_maintenance_is_begun_and_ended_and_the_purpose_returns(
         assert (back["decided_at"] - ended).total_seconds() >= 3
         await duty.replays(2)
         history = (await duty.ask("history", "chat")).out
-        assert "primary (ai_server:1) out of service" in history
+        assert "an operator took primary (ai_server:1) out of service from" in history
 
 
 async def test_what_is_done_while_no_daemon_lives_is_taken_up_by_the_next(
@@ -227,7 +231,7 @@ async def test_what_is_done_while_no_daemon_lives_is_taken_up_by_the_next(
         async with running_daemon({"DATABASE_URL": database.describe()}) as daemon:
             await daemon.ready()
             acted = await daemon.event("operator_acted", purpose="chat")
-            assert (acted["paused"], acted["active"]) == (True, "ai_server:1 (primary)")
+            assert (acted["paused"], acted["active"]) == (True, "ai_server:1")
             await daemon.event("maintenance_began", provider="ai_server:2")
             again = Duty(database, connection, daemon)
             await again.probed(1, 3)

@@ -12,7 +12,7 @@ SELECT
     seen.provider_type IS NOT DISTINCT FROM wanted.provider_type
         AND seen.provider_id IS NOT DISTINCT FROM wanted.provider_id AS is_seen,
     seen.generation, seen.since, seen.rule, seen.stranded_since, seen.paused_at,
-    seen.pinned_provider_type, seen.pinned_provider_id, seen.pinned_until
+    seen.pinned_provider_type, seen.pinned_provider_id, seen.pinned_until, seen.held_at, seen.held_until
 FROM active_providers AS wanted
 LEFT JOIN monitor.purposes AS seen ON seen.purpose = wanted.purpose
 ORDER BY wanted.purpose;
@@ -27,7 +27,9 @@ SELECT
     (belief.health ->> 'stale_at')::timestamptz AS stale_at,
     belief.health ->> 'light_outcome' AS light_outcome,
     (belief.health ->> 'light_started_at')::timestamptz AS light_started_at,
-    result.latency_seconds, result.ttft_seconds, result.model, result.detail
+    result.latency_seconds, result.ttft_seconds, result.model, result.detail,
+    span.starts_at AS maintenance_starts_at, span.ends_at AS maintenance_ends_at,
+    span.user_id AS maintenance_user, span.reason AS maintenance_reason
 FROM (
     SELECT 'ai_server' AS provider_type, id AS provider_id, coalesce(name, '') AS name, coalesce(server_type, '') AS kind,
            coalesce(enabled, FALSE) AS enabled
@@ -36,6 +38,10 @@ FROM (
     SELECT 'api_key', id, concat(provider, '/', key_name), coalesce(provider, ''), coalesce(enabled, FALSE)
     FROM llm_api_keys
 ) AS provider
+LEFT JOIN monitor.maintenance AS span
+    ON span.provider_type = provider.provider_type
+    AND span.provider_id = provider.provider_id
+    AND (span.ends_at IS NULL OR span.ends_at > clock_timestamp())
 LEFT JOIN monitor.healths AS belief
     ON belief.provider_type = provider.provider_type AND belief.provider_id = provider.provider_id
 LEFT JOIN LATERAL (
