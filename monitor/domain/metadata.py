@@ -93,9 +93,10 @@ def _aliases(raw: object) -> dict[str, str]:
         raise RowProblem(
             f'metadata.model_aliases is {_kind(raw)}: write an object of names, as in {{"gpt-4o": "llama"}}'
         )
-    return {
-        str(name): text for name in raw if (text := _text(raw, name, "metadata.model_aliases.")) is not None
-    }
+    for value in raw.values():
+        if not isinstance(value, str) or not value.strip() or not value.strip().isprintable():
+            raise RowProblem("metadata.model_aliases: write the name of a model for each name, on one line")
+    return {str(name): value.strip() for name, value in raw.items()}
 
 
 def _busy_counters(name: str | None) -> BusyCounters | None:

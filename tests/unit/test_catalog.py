@@ -129,3 +129,28 @@ def test_a_name_of_two_entries_is_refused(tmp_path: Path) -> None:
     entry = 'litellm = { chat = "a" }\napi_base = "http://a"\n'
     with pytest.raises(CatalogError, match="twice"):
         load(tmp_path, f'[providers.a]\n{entry}[providers.b]\n{entry}aliases = ["a"]')
+
+
+@pytest.mark.parametrize(
+    ("type_", "name", "model", "base_url", "called"),
+    [
+        (ProviderType.AI_SERVER, "vllm", "llama", "http://x", "hosted_vllm/llama"),
+        # litellm would take the first word off and ask for `gpt-oss-20b`.
+        (ProviderType.AI_SERVER, "llamacpp", "openai/gpt-oss-20b", "http://x", "openai/openai/gpt-oss-20b"),
+        (ProviderType.API_KEY, "openai", "gpt-4o", None, "openai/gpt-4o"),
+        (ProviderType.API_KEY, "openai", "openai/gpt-4o", None, "openai/gpt-4o"),
+        (ProviderType.API_KEY, "openai", "openai/gpt-4o", "http://a.proxy", "openai/openai/gpt-4o"),
+        (ProviderType.API_KEY, "groq", "openai/gpt-oss-20b", None, "groq/openai/gpt-oss-20b"),
+        (ProviderType.API_KEY, "groq", "groq/llama", None, "groq/llama"),
+        (ProviderType.API_KEY, "openrouter", "meta/llama", None, "openrouter/meta/llama"),
+        (ProviderType.API_KEY, "openrouter", "openrouter/meta/llama", None, "openrouter/meta/llama"),
+        (ProviderType.API_KEY, "openrouter", "openrouter/auto", None, "openrouter/openrouter/auto"),
+        (ProviderType.API_KEY, "openrouter", "auto", None, "openrouter/openrouter/auto"),
+        (ProviderType.API_KEY, "google", "gemini/gemini-2.5-flash", None, "gemini/gemini-2.5-flash"),
+        (ProviderType.API_KEY, "perplexity", "sonar", None, "perplexity/sonar"),
+    ],
+)
+def test_a_model_is_called_with_litellms_prefix_once(
+    type_: ProviderType, name: str, model: str, base_url: str | None, called: str
+) -> None:
+    assert entry_of(type_, name).call_model(Purpose.CHAT, model, base_url) == called

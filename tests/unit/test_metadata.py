@@ -228,3 +228,13 @@ def outcome_of(raw: object) -> tuple[str | None, Metadata | None]:
         return None, read_metadata(raw)
     except RowProblem as problem:
         return str(problem), None
+
+
+def test_aliases_map_names_to_names() -> None:
+    assert read_metadata({"model_aliases": {"gpt-4o": " llama "}}).model_aliases == {"gpt-4o": "llama"}
+    assert "write an object" in problem({"model_aliases": ["gpt-4o"]})
+    wrong: list[object] = ["", " ", None, 3, {}, "a\nb"]
+    for value in wrong:
+        told = problem({"model_aliases": {SECRET: value}})
+        assert "metadata.model_aliases" in told
+        assert SECRET not in told
