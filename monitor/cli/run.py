@@ -1,6 +1,7 @@
 """`llm-monitor run`: the daemon, or the demonstration of it."""
 
 import asyncio
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -40,6 +41,7 @@ async def _run(settings: "Settings", adopt_env: bool) -> int:
     from monitor.jobs.adopt_environment import offer_environment
     from monitor.logs import configure
     from monitor.probing.catalog import load_catalog
+    from monitor.settings.names import VARIABLES
 
     redactor = configure(level=settings.log_level, format=settings.log_format)
     redactor.add(*settings.secrets())
@@ -55,6 +57,9 @@ async def _run(settings: "Settings", adopt_env: bool) -> int:
             take_up=adopt_env,
         )
 
+    if settings.allow_metadata_addresses:
+        # Wherever it was said: the library inside of this process looks for it where an application has it.
+        os.environ[VARIABLES["allow_metadata_addresses"]] = "true"
     await Daemon(settings, offer=offer, conceal=redactor.add).run()
     leave()
 
