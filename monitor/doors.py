@@ -23,6 +23,7 @@ from monitor.web.access import Access
 from monitor.web.certificate import load_certificate
 from monitor.web.events import Events
 from monitor.web.guard import Entrance
+from monitor.web.renewal import renew
 from monitor.web.rules import DoorRules
 from monitor.web.sessions import Sessions
 from monitor.web.throttle import Throttle
@@ -58,6 +59,7 @@ class Doors:
         self._address: Address | None = None
         self._pool: Any = None
         self._listens: asyncio.Task[None] | None = None
+        self._renews: asyncio.Task[None] | None = None
         self._access = Access(lambda: self._pool, time.monotonic)
         self._entrance = Entrance(
             rules=DoorRules(
@@ -104,6 +106,9 @@ class Doors:
         try:
             for server in self._servers:
                 await server.start()
+            if certificate is not None and settings.tls_cert is not None and settings.tls_key is not None:
+                renewal = renew(certificate, settings.tls_cert, settings.tls_key)
+                self._renews = asyncio.create_task(renewal, name="certificate renewal")
         except BaseException:
             await self.close()
             raise
@@ -136,6 +141,9 @@ class Doors:
     async def close(self) -> None:
         """Answer no more, and leave the database."""
         self._events.end()
+        if self._renews is not None:
+            self._renews.cancel()
+            await asyncio.gather(self._renews, return_exceptions=True)
         for server in self._servers:
             await server.stop()
         await self._leave_database()

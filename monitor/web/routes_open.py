@@ -22,6 +22,7 @@ llm-monitor
 /healthz                       200 while the event loop turns
 /readyz                        200 when ready, else 503 with the reasons
 /api/v1/llm-config/health      health of each purpose
+/api/v1/openapi.json           all of the API, with a token
 """
 
 
