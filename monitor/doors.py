@@ -18,7 +18,15 @@ from monitor.storage.address import Address, create_pool
 from monitor.storage.listener import CONFIGURATION_CHANNEL, Listener
 from monitor.storage.purposes import ACTIVE_CHANNEL
 from monitor.storage.tokens import TOKEN_CHANNEL
-from monitor.web import DaemonState, WebServer, create_app, create_open_app, routes_reports, routes_status
+from monitor.web import (
+    DaemonState,
+    WebServer,
+    create_app,
+    create_open_app,
+    routes_operator,
+    routes_reports,
+    routes_status,
+)
 from monitor.web.access import Access
 from monitor.web.certificate import load_certificate
 from monitor.web.events import Events
@@ -28,7 +36,7 @@ from monitor.web.rules import DoorRules
 from monitor.web.sessions import Sessions
 from monitor.web.throttle import Throttle
 
-ROUTERS = (management, routes_status.router, routes_reports.router)
+ROUTERS = (management, routes_status.router, routes_reports.router, routes_operator.router)
 HEALTH_CHANNEL = "monitor_health"
 NEWS = {ACTIVE_CHANNEL: "active", HEALTH_CHANNEL: "health", CONFIGURATION_CHANNEL: "configuration"}
 CHANNELS = (TOKEN_CHANNEL, *NEWS)

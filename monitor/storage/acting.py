@@ -374,11 +374,24 @@ def end_of(until: datetime | timedelta | None, now: datetime) -> datetime | None
         end = now + until if isinstance(until, timedelta) else until
     except OverflowError:
         raise ActInvalid("the end lies beyond the calendar: name none for no end") from None
-    if end.tzinfo is None:
-        raise ActInvalid(f"the end {end.isoformat()} has no zone: write it as in 2026-03-01T12:00:00Z")
+    end = in_utc(end, "the end")
     if end <= now:
-        raise ActInvalid(f"the end {end.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC has passed: name a later one")
-    return end.astimezone(UTC)
+        raise ActInvalid(f"the end {end:%Y-%m-%d %H:%M:%S} UTC has passed: name a later one")
+    return end
+
+
+def in_utc(moment: datetime, what: str) -> datetime:
+    """An instant as an operator says it, in UTC.
+
+    Raises:
+        ActInvalid: it has no zone, or lies beyond the calendar.
+    """
+    if moment.tzinfo is None:
+        raise ActInvalid(f"{what} {moment.isoformat()} has no zone: write it as in 2026-03-01T12:00:00Z")
+    try:
+        return moment.astimezone(UTC)
+    except OverflowError:
+        raise ActInvalid(f"{what} lies beyond the calendar") from None
 
 
 def _chooses(act: Act) -> bool:

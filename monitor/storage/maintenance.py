@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 from monitor.domain.acts import Act
@@ -15,6 +15,7 @@ from monitor.storage.acting import (
     ProviderMissing,
     begin_act,
     end_of,
+    in_utc,
     record_act,
     tell_configuration,
 )
@@ -90,11 +91,7 @@ async def set_maintenance(
     async with begin_act(connection, "a row of active_providers"):
         await connection.execute(QUERIES["lock_all_active"])
         name, now, before = await _find(connection, ref)
-        if starts_at is not None and starts_at.tzinfo is None:
-            raise ActInvalid(
-                f"the beginning {starts_at.isoformat()} has no zone: write it as in 2026-03-01T12:00:00Z"
-            )
-        begin = max(starts_at.astimezone(UTC), now) if starts_at else now
+        begin = max(in_utc(starts_at, "the beginning"), now) if starts_at is not None else now
         end = _end(begin, ends_at, now)
         if before is not None and before.holds(now):
             if begin > now:

@@ -19,7 +19,7 @@ from monitor.domain.target import ProbeKind
 from monitor.storage.errors import STORE_ERRORS
 from monitor.storage.journal import load_kinds
 from monitor.storage.present import read_present
-from monitor.storage.record import read_clock, read_moves, read_names
+from monitor.storage.record import read_acts, read_clock, read_moves, read_names
 from monitor.storage.status import read_status
 from monitor.storage.uptime import oldest_of_purpose, page_results, read_uptimes
 from monitor.web.access import Access, TokensAway
@@ -127,13 +127,14 @@ async def events(
             one for one in await read_moves(connection, purpose, since, until) if since <= one.turn.at < until
         ]
         entries = [one for one in await load_kinds(connection, purpose, since, _TOLD) if one.at < until]
+        acts = [one for one in await read_acts(connection, purpose, since, until) if one.at < until]
         names = await read_names(connection, moves)
         oldest = await oldest_of_purpose(connection, purpose)
 
     def name(ref: ProviderRef | None) -> str:
         return "nobody" if ref is None else f"{names.get(ref, 'deleted')} ({ref})"
 
-    lines = tell_history([(one.turn, one.evidence) for one in moves], entries, name)[::-1]
+    lines = tell_history([(one.turn, one.evidence) for one in moves], entries, name, acts)[::-1]
     shown = [one for one in lines if since <= one.at < until]
     more = oldest is not None and oldest < since
     if len(shown) > limit:

@@ -13,7 +13,7 @@ from monitor.domain.outcome import Outcome, ProbeResult
 from monitor.domain.provider import ProviderRef, Purpose
 from monitor.domain.target import ProbeKind, TargetId
 from monitor.storage.status import Belief, ProviderStatus, PurposeStatus, Status
-from monitor.storage.status_words import effective, find_provider, is_pinned, purpose_health
+from monitor.storage.status_words import effective, find_provider, is_held, is_pinned, purpose_health
 from monitor.storage.uptime import Uptime
 
 SPAN = {"24h": 86_400, "7d": 604_800, "30d": 2_592_000}
@@ -64,12 +64,22 @@ class TargetView(BaseModel):
     uptime: dict[str, UptimeView] = Field(description="By span: `24h`, `7d`, `30d`.")
 
 
+class OutOfService(BaseModel):
+    """A maintenance that lasts or is planned."""
+
+    lasts: bool
+    starts_at: datetime
+    ends_at: datetime | None
+    by: str = Field(description="Who set it, and why.")
+
+
 class ProviderView(NamedProvider):
     """One row of the application, and how it fares."""
 
     kind: str = Field(examples=["vllm"])
     enabled: bool
     serves: list[str] = Field(description="The purposes that it serves now.")
+    maintenance: OutOfService | None
     targets: list[TargetView]
 
 
@@ -159,6 +169,8 @@ class PurposeView(BaseModel):
     paused: bool
     pinned: NamedProvider | None
     pinned_until: datetime | None
+    held: bool = Field(description="An operator promoted who serves: no return by itself.")
+    held_until: datetime | None
     decision: DecisionView | None
     candidates: list[CandidateView]
     next: list[str] = Field(description="What would have to happen for the next move, a sentence each.")
@@ -229,7 +241,7 @@ def view_purpose(
         move: reason and evidence of the move that brought the one that serves, or None.
     """
     decision = explanation.decision if explanation is not None else None
-    pinned = is_pinned(purpose, status.as_of)
+    pinned, held = is_pinned(purpose, status.as_of), is_held(purpose, status.as_of)
     return PurposeView(
         purpose=purpose.purpose,
         as_of=status.as_of,
@@ -246,6 +258,8 @@ def view_purpose(
         paused=purpose.paused,
         pinned=_named(status, purpose.pinned) if pinned else None,
         pinned_until=purpose.pinned_until if pinned else None,
+        held=held,
+        held_until=purpose.held_until if held else None,
         decision=DecisionView(rule=decision.rule, action=decision.action, reason=decision.reason)
         if decision is not None
         else None,
@@ -275,6 +289,14 @@ def _provider(
         kind=provider.kind,
         enabled=provider.enabled,
         serves=[one.purpose for one in status.purposes if one.active == provider.ref],
+        maintenance=OutOfService(
+            lasts=provider.maintenance.holds(status.as_of),
+            starts_at=provider.maintenance.since,
+            ends_at=provider.maintenance.until,
+            by=provider.maintenance_by,
+        )
+        if provider.maintenance is not None
+        else None,
         targets=[
             _target(
                 belief,
