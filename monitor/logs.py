@@ -29,6 +29,7 @@ _SHAPES = re.compile(
     r"|(?i:(?P<name>(?:api[-_ ]?key(?!:\d+(?![\w-]))|password|passwd|secret|access[-_ ]?token|authorization)"
     r"[\"']?\s?[:=]\s?[\"']?)(?:(?:bearer|basic)\s+)?)[^\s\"',;&]{4,}"  # but api_key:1 is a name of ours
     r"|gAAAA[\w-]{8,}={0,2}"
+    r"|\bllmm_\d{1,10}_[\w-]{8,}"
     r"|\b[\w-]{43}=(?![\w=])"
     r"|\b(?:sk|rk|pk|gsk|xai|csk|nvapi|pplx|tgp|sess)[-_][\w*.-]{6,}"
     r"|\b(?:hf|fw|r8)_[A-Za-z0-9*]{8,}"

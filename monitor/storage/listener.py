@@ -64,14 +64,18 @@ class Listener:
 
     async def run(self) -> None:
         """Listen until cancelled; a connection that is lost is made again."""
-        pause = _FIRST_PAUSE_SECONDS
+        pause, said = _FIRST_PAUSE_SECONDS, False
         while True:
             try:
                 async with self._connection() as connection:
-                    pause = _FIRST_PAUSE_SECONDS
+                    pause, said = _FIRST_PAUSE_SECONDS, False
                     await self._listen(connection)
             except STORE_ERRORS as error:
-                log.warning("listener_disconnected", error=type(error).__name__, again_in_seconds=pause)
+                if said:
+                    log.debug("listener_disconnected", error=type(error).__name__, again_in_seconds=pause)
+                else:
+                    log.warning("listener_disconnected", error=type(error).__name__, again_in_seconds=pause)
+                said = True
             finally:
                 self._heard_at = None
             _end_if_cancelled()

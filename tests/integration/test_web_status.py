@@ -310,3 +310,20 @@ async def test_the_doors_close_in_time_although_somebody_listens(asker: Asker) -
             await asker.doors.close()
         assert asyncio.get_running_loop().time() - began < 1.5, "it need not be cut off"
         assert (await answer.content.read()).strip() == b""
+
+
+async def test_a_database_that_is_away_is_named_and_nobody_is_let_in(
+    database: Address, connection: Any, asker: Asker
+) -> None:
+    assert (await asker.get("/providers"))[0] == 200
+    await asker.doors.database_found(
+        Address(host="127.0.0.1", port=free_port(), user="x", database="x"), None
+    )
+    for path in ("/providers", "/session", "/stream"):
+        status, answer = await asker.get(path)
+        assert (status, "database is away" in answer["detail"]) == (503, True)
+    login = {"token": "llmm_1_" + "a" * 43}
+    async with asker.session.post("/api/v1/monitor/login", json=login) as refused:
+        assert refused.status == 503
+    await asker.doors.database_found(database, None)
+    assert (await asker.get("/providers"))[0] == 200

@@ -18,6 +18,7 @@ from monitor.logs import LOUD_ONLY, MASK, Redactor, configure
 
 FERNET = Fernet.generate_key()
 SECRETS = [
+    "llmm_12_cCDroHapzEjDtEhlnPq7asw1nLqyg_BoYG-75CvSUkk",
     "sk-0123456789abcdef0123456789",
     "sk-proj-abc_DEF-0123456789",
     "sk-ant-api03-abc_DEF-0123456789",
