@@ -8,7 +8,7 @@ import asyncio
 import os
 import time
 
-from tests.bench import failover, library, load, management, probes, start
+from tests.bench import failover, library, load, management, probes, reports, start
 from tests.bench.figures import show
 
 PARTS = {
@@ -16,6 +16,7 @@ PARTS = {
     "start": start.measure,
     "failover": failover.measure,
     "library": library.measure,
+    "reports": reports.measure,
     "load": load.measure,
     "management": management.measure,
 }
