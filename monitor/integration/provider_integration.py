@@ -264,7 +264,8 @@ class LLMProviderIntegration:
 
 def _not_prepared(error: Exception) -> NotPrepared:
     return NotPrepared(
-        f"no tables can be read ({type(error).__name__}): await manager.initialize_defaults() first"
+        f"the tables can't be read ({type(error).__name__}): "
+        "await manager.initialize_defaults() first, as their owner, or grant this role to read them"
     )
 
 

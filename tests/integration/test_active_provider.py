@@ -393,3 +393,46 @@ async def test_a_closed_door_is_an_error_with_a_name(rows: ApplicationRows, data
         with pytest.raises(DatabaseAway, match="database is away"):
             await integration.get_active_llm_provider("chat")
     pool.terminate()
+
+
+READ = (
+    "healths",
+    "keys",
+    "key_salt",
+    "results",
+    "preferences",
+    "maintenance",
+    "embedding_references",
+    "daemons",
+)
+
+
+async def test_a_role_that_may_only_read_will_do(database: Address, rows: ApplicationRows) -> None:
+    """The tables that the documentation names, and no others."""
+    await two_servers(rows)
+    await rows.connection.execute("CREATE ROLE reader")
+    try:
+        for table in (
+            "ai_servers",
+            "llm_api_keys",
+            "active_providers",
+            *(f"monitor.{name}" for name in READ),
+        ):
+            await rows.connection.execute(f"GRANT SELECT ON {table} TO reader")
+
+        async def become(connection: Any) -> None:
+            await connection.execute("SET ROLE reader")
+
+        pool = await asyncpg.create_pool(**database.arguments(), min_size=1, max_size=3, setup=become)
+        async with integrated(pool) as integration:
+            with pytest.raises(NotPrepared, match="InsufficientPrivilege"):
+                await integration.get_active_llm_provider("chat")
+            await rows.connection.execute("GRANT USAGE ON SCHEMA monitor TO reader")
+            await listening(integration)
+            fallback = await integration.get_fallback_provider(await serving(integration))
+            assert fallback is not None
+            assert fallback.provider_name == "two"
+        await pool.close()
+    finally:
+        await rows.connection.execute("DROP OWNED BY reader")
+        await rows.connection.execute("DROP ROLE reader")
