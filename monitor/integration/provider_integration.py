@@ -118,8 +118,21 @@ class LLMProviderIntegration:
 
         Returns:
             Whether it answers as it should, and what the probe showed, for a person; no key in it.
+
+        Raises:
+            DatabaseAway: the database does not answer.
+            IntegrationClosed: the pool or its event loop has ended.
+            NotPrepared: the tables are missing, or this role may not read them.
         """
-        tested = await test_row(self._manager, config.ref, Purpose(config.purpose))
+        self._check_open(asyncio.get_running_loop())
+        try:
+            tested = await test_row(self._manager, config.ref, Purpose(config.purpose))
+        except asyncpg.SyntaxOrAccessError as error:
+            raise _not_prepared(error) from error
+        except STORE_ERRORS as error:
+            raise DatabaseAway(
+                f"the database is away ({type(error).__name__}): {config.ref} can't be looked up"
+            ) from error
         return tested.success, tested.message
 
     def report_failure(self, config: ProviderConfiguration, error: BaseException) -> None:
