@@ -28,8 +28,8 @@ class RecordedMove:
 
     @property
     def off_a_gone_one(self) -> bool:
-        """Whether the one that was left had lost its row: a fact, which needs no evidence."""
-        return "was deleted or disabled" in self.reason
+        """Whether the one that was left had lost its row or was taken out of service: a fact, no evidence."""
+        return "was deleted or disabled" in self.reason or "is in maintenance" in self.reason
 
 
 async def recorded_moves(connection: Any) -> list[RecordedMove]:

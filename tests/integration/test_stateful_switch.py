@@ -20,8 +20,20 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 
 from monitor.domain.eligibility import is_eligible
 from monitor.domain.outcome import Outcome
+from monitor.domain.provider import ProviderRef, ProviderType, Purpose
 from monitor.storage.address import Address, connect
 from monitor.storage.healths import read_health
+from monitor.storage.operator import (
+    Acted,
+    ActError,
+    By,
+    pause,
+    pin,
+    promote,
+    resume,
+    set_candidates,
+    unpin,
+)
 from tests import postgres
 from tests.records_of_moves import RecordedMove, check_records
 from tests.virtual_daemon import POLICY, VirtualDaemon
@@ -31,7 +43,10 @@ WITNESS = """
 CREATE TABLE witnessed_writes (
     id SERIAL PRIMARY KEY, xid BIGINT, purpose TEXT, by TEXT, before TEXT, after TEXT, fallback TEXT
 );
-CREATE TABLE witnessed_moves (purpose TEXT, generation BIGINT, xid BIGINT, health JSONB, enabled BOOLEAN);
+CREATE TABLE witnessed_moves (
+    purpose TEXT, generation BIGINT, xid BIGINT, health JSONB, enabled BOOLEAN, paused BOOLEAN,
+    pinned BOOLEAN, held BOOLEAN
+);
 CREATE FUNCTION witness_write() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
     INSERT INTO public.witnessed_writes (xid, purpose, by, before, after, fallback)
@@ -46,7 +61,9 @@ BEGIN
     SELECT NEW.purpose, NEW.generation, txid_current(),
            (SELECT health FROM monitor.healths AS one WHERE one.purpose = NEW.purpose
                 AND one.provider_type = NEW.to_provider_type AND one.provider_id = NEW.to_provider_id),
-           (SELECT enabled FROM public.ai_servers WHERE id = NEW.to_provider_id);
+           (SELECT enabled FROM public.ai_servers WHERE id = NEW.to_provider_id),
+           paused_at IS NOT NULL, pinned_provider_id IS NOT NULL, held_at IS NOT NULL
+    FROM monitor.purposes AS ours WHERE ours.purpose = NEW.purpose;
     RETURN NULL;
 END $$;
 CREATE TRIGGER witness AFTER UPDATE ON active_providers FOR EACH ROW EXECUTE FUNCTION witness_write();
@@ -55,6 +72,7 @@ CREATE TRIGGER witness AFTER INSERT ON monitor.transitions FOR EACH ROW EXECUTE 
 TABLES = (
     "ai_servers, active_providers, llm_config_audit, monitor.preferences, monitor.purposes,"
     " monitor.transitions, monitor.results, monitor.healths, monitor.daemons, monitor.problems,"
+    " monitor.acts, monitor.maintenance,"
     " witnessed_writes, witnessed_moves"
 )
 SERVERS = (1, 2, 3)
@@ -65,6 +83,16 @@ DEAD = (Outcome.SERVER_ERROR, Outcome.UNREACHABLE, Outcome.TIMEOUT, Outcome.AUTH
 WEATHER = st.sampled_from([*DEAD, Outcome.RATE_LIMITED, Outcome.BUSY, Outcome.INDETERMINATE, Outcome.OK])
 SPAN = st.sampled_from([1, 20, 45, 90, 200])
 SECOND = timedelta(seconds=1)
+BY = By("root@host", None, "cli")
+Act = Callable[[Any, Purpose, ProviderRef], Coroutine[Any, Any, Acted]]
+ACTS: dict[str, Act] = {
+    "promote": lambda sql, purpose, to: promote(sql, purpose, to, None, BY, force=True),
+    "pin": lambda sql, purpose, to: pin(sql, purpose, to, None, BY, force=True),
+    "unpin": lambda sql, purpose, _: unpin(sql, purpose, BY),
+    "pause": lambda sql, purpose, _: pause(sql, purpose, BY),
+    "resume": lambda sql, purpose, _: resume(sql, purpose, BY),
+    "candidates": lambda sql, purpose, to: set_candidates(sql, purpose, [to], BY),
+}
 FOLLOWED = timedelta(seconds=20)
 LEFT_BEHIND = timedelta(seconds=600)
 
@@ -84,6 +112,7 @@ class Switching(RuleBasedStateMachine):
         self.sql: Any = None
         self.checked = 0
         self.edited_at: dict[str, datetime] = {}
+        self.acted_at: dict[str, datetime] = {}
         self.edited_last = self.daemon.now()
         self.changed_at = dict.fromkeys(SERVERS, self.daemon.now())
 
@@ -244,9 +273,30 @@ class Switching(RuleBasedStateMachine):
         )
         self._tell(True)
 
+    @rule(purpose=PURPOSE, act=st.sampled_from(sorted(ACTS)), server=SERVER, told=st.booleans())
+    def an_operator_acts(self, purpose: str, act: str, server: int, told: bool) -> None:
+        self.run(self._act(purpose, act, server))
+        self._tell(told)
+
+    async def _act(self, purpose: str, act: str, server: int) -> None:
+        """By command or API; refused where there is no such server or row, or it is disabled."""
+        to = ProviderRef(type=ProviderType.AI_SERVER, id=server)
+        with self.loop.answers():
+            try:
+                acted = await ACTS[act](self.sql, Purpose(purpose), to)
+            except ActError:
+                return
+        if act in ("promote", "pin") and acted.changed:
+            self.acted_at[purpose] = self.daemon.now()
+            self.edited_at.pop(purpose, None)
+
     # What becomes of the daemon and its database.
 
-    @rule(purpose=PURPOSE, server=SERVER, act=st.sampled_from(["choose", "second", "disable", "delete"]))
+    @rule(
+        purpose=PURPOSE,
+        server=SERVER,
+        act=st.sampled_from(["choose", "second", "disable", "delete", *sorted(ACTS)]),
+    )
     def an_operator_acts_as_a_switch_waits_for_the_database(
         self, purpose: str, server: int, act: str
     ) -> None:
@@ -267,6 +317,8 @@ class Switching(RuleBasedStateMachine):
                     await self._choose(purpose, server, None)
                 case "second":
                     await self._choose(purpose, active, server)
+                case "promote" | "pin" | "unpin" | "pause" | "resume" | "candidates":
+                    await self._act(purpose, act, server)
                 case "disable":
                     await self.execute("UPDATE ai_servers SET enabled = false WHERE id = $1", server)
                 case _:
@@ -349,6 +401,9 @@ class Switching(RuleBasedStateMachine):
         assert (write["before"], write["after"]) == (move.left, move.to), "it moved another one than it saw"
         assert write["fallback"] != move.to
         assert witness["enabled"], "onto one that was disabled or deleted"
+        assert not witness["paused"], "although it was paused"
+        assert not witness["pinned"], "although it was pinned"
+        assert not (witness["held"] and move.rule == "fail_back"), "back although a promotion held it"
         health = read_health(witness["health"])
         assert health.last is not None
         assert health.last.passed, "onto one whose last probe failed"
@@ -359,9 +414,13 @@ class Switching(RuleBasedStateMachine):
                 assert move.decided_at - one.decided_at >= POLICY.return_gap, "back within the gap"
         if move.purpose in self.edited_at:
             assert move.decided_at >= self.edited_at[move.purpose] - SECOND, "decided before an edit"
-        chosen = [one.decided_at for one in earlier if not one.automatic]
+        # By the daemon's clock: what operators did themselves was noted by that of the database.
+        now = self.daemon.now()
+        chosen = [one.decided_at for one in earlier if not one.automatic and one.decided_at <= now]
+        if move.purpose in self.acted_at and move.decided_at > self.acted_at[move.purpose]:
+            chosen.append(self.acted_at[move.purpose])
         if chosen and move.failure_began_at is not None and not move.off_a_gone_one:
-            assert move.failure_began_at > chosen[-1], "on a failure older than an operator's choice"
+            assert move.failure_began_at > max(chosen), "on a failure older than an operator's choice"
         for piece in move.evidence:
             assert self.daemon.taken[piece["id"]].started_at == datetime.fromisoformat(piece["started_at"])
 
@@ -381,13 +440,18 @@ class Switching(RuleBasedStateMachine):
             active = await self.sql.fetchval(
                 "SELECT provider_id FROM active_providers WHERE purpose = $1", purpose
             )
+            kept = await self.sql.fetchval(
+                "SELECT paused_at IS NOT NULL OR pinned_provider_id IS NOT NULL FROM monitor.purposes"
+                " WHERE purpose = $1",
+                purpose,
+            )
             others = await self.sql.fetch(
                 "SELECT id FROM ai_servers JOIN monitor.preferences ON provider_id = id"
                 " WHERE enabled AND purpose = $1 AND id <> $2",
                 purpose,
                 active,
             )
-        calm = self.edited_last <= since
+        calm = self.edited_last <= since and not kept
         if calm and self.daemon.weather.get(active) in DEAD and self.changed_at[active] <= since:
             for row in others:
                 well = self.daemon.weather.get(row["id"], Outcome.OK) is Outcome.OK

@@ -22,6 +22,7 @@ from monitor.domain.eligibility import blocking_run, is_eligible
 from monitor.domain.failover import decide
 from monitor.domain.failure import failure_of
 from monitor.domain.health import Health, HealthState, Observation, expect, expire
+from monitor.domain.maintenance import Maintenance
 from monitor.domain.observe import observe
 from monitor.domain.outcome import Outcome, ResultId
 from monitor.domain.policy import Policy
@@ -386,6 +387,68 @@ def test_a_pin_and_a_pause_hold_whatever_is_believed() -> None:
         pinned, paused = decide(given, NOW, SMALL), decide(replace(given, paused=True), NOW, SMALL)
         assert (pinned.action, pinned.rule) == (Action.KEEP, Rule.PINNED)
         assert (paused.action, paused.rule) == (Action.KEEP, Rule.PAUSED)
+
+
+def under_an_operators_hand(situation: Situation, _: Record, decision: Decision) -> None:
+    """The same situation with each of an operator's wishes."""
+    pin_and_pause_keep(situation)
+    a_promotion_holds_the_return_alone(situation, decision)
+    for ref in situation.candidates:
+        nobody_is_moved_onto_one_in_maintenance(situation, ref)
+        one_out_of_maintenance_is_not_returned_to_at_once(situation, ref)
+    later = Maintenance(since=NOW + seconds(5))
+    planned = decide(put_away(situation, situation.active, later), NOW, SMALL)
+    assert said(planned) == said(decision)
+    assert planned.wake_at is not None
+    assert planned.wake_at <= later.since
+
+
+def said(decision: Decision) -> tuple[Action, Rule, ProviderRef | None]:
+    return decision.action, decision.rule, decision.to
+
+
+def put_away(situation: Situation, ref: ProviderRef, span: Maintenance) -> Situation:
+    candidate = replace(situation.candidates[ref], maintenance=span)
+    return replace(situation, candidates={**situation.candidates, ref: candidate})
+
+
+def pin_and_pause_keep(situation: Situation) -> None:
+    end = NOW + seconds(7)
+    pinned = decide(replace(situation, pinned=True, pinned_until=end), NOW, SMALL)
+    assert said(pinned) == (Action.KEEP, Rule.PINNED, None)
+    assert pinned.wake_at == end
+    assert pinned.alarm is (
+        obstacle(situation, situation.candidates[situation.active], NOW, SMALL) is not None
+    )
+    paused = decide(replace(situation, pinned=True, paused=True), NOW, SMALL)
+    assert (said(paused), paused.wake_at) == ((Action.KEEP, Rule.PAUSED, None), None)
+
+
+def a_promotion_holds_the_return_alone(situation: Situation, decision: Decision) -> None:
+    held = decide(replace(situation, held=True), NOW, SMALL)
+    if decision.rule is Rule.FAIL_BACK:
+        assert held.rule in (Rule.HOLD, Rule.STAND_DOWN)
+        assert held.action in (Action.KEEP, Action.RELIEVE)
+    else:
+        assert said(held) == said(decision)
+
+
+def nobody_is_moved_onto_one_in_maintenance(situation: Situation, ref: ProviderRef) -> None:
+    decision = decide(put_away(situation, ref, Maintenance(since=ago(0))), NOW, SMALL)
+    assert decision.to != ref
+    if ref == situation.active:
+        assert decision.rule in (Rule.FAIL_OVER, Rule.CALL_FOR_HELP)
+
+
+def one_out_of_maintenance_is_not_returned_to_at_once(situation: Situation, ref: ProviderRef) -> None:
+    ended = Maintenance(since=ago(1), until=NOW)
+    decision = decide(put_away(situation, ref, ended), NOW, SMALL)
+    assert (decision.rule, decision.to) != (Rule.FAIL_BACK, ref)
+
+
+def test_an_operators_hand_holds_in_every_state() -> None:
+    found = walk(2, (OK, FAIL), under_an_operators_hand)
+    assert {Rule.FAIL_OVER, Rule.FAIL_BACK, Rule.CALL_FOR_HELP} <= {rule for rule, _ in found.spoken}
 
 
 def test_the_walk_of_beliefs_closes_and_knows_every_state() -> None:
