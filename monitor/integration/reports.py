@@ -47,7 +47,6 @@ class Reports:
     def __init__(self, pool: Any) -> None:
         self._pool = pool
         self._loop: asyncio.AbstractEventLoop | None = getattr(pool, "_loop", None)
-        self._source = f"{socket.gethostname()}:{os.getpid()}"
         self._waiting: deque[tuple[float, TargetId, ReportOutcome]] = deque(maxlen=MOST_WAITING)
         self._failed_at: dict[TargetId, float] = {}
         self._outage_at = self._last_at = float("-inf")
@@ -157,11 +156,11 @@ class Reports:
         by_target: dict[TargetId, list[tuple[float, ReportOutcome]]] = {}
         for at, target, outcome in taken:
             by_target.setdefault(target, []).append((at, outcome))
-        now = time.monotonic()
+        now, source = time.monotonic(), f"{socket.gethostname()}:{os.getpid()}"
         return [
             ReportBatch(
                 target=target,
-                source=self._source,
+                source=source,
                 via="library",
                 ages_seconds=[now - at for at, _ in seen],
                 outcomes=[outcome for _, outcome in seen],
@@ -180,10 +179,13 @@ class Reports:
 
 def target_of(provider_type: object, provider_id: object, purpose: object) -> TargetId | None:
     """The target that these name, as they stand in a configuration or a request's metadata, or None."""
-    if not isinstance(provider_id, int) or provider_type not in _TYPES or purpose not in _PURPOSES:
+    if not (isinstance(provider_type, str) and isinstance(provider_id, int) and isinstance(purpose, str)):
         return None
-    ref = ProviderRef(type=ProviderType(str(provider_type)), id=provider_id)
-    return TargetId(provider=ref, purpose=Purpose(str(purpose)))
+    if provider_type not in _TYPES or purpose not in _PURPOSES:
+        return None
+    return TargetId(
+        provider=ProviderRef(type=ProviderType(provider_type), id=provider_id), purpose=Purpose(purpose)
+    )
 
 
 _TYPES = frozenset(map(str, ProviderType))

@@ -171,7 +171,7 @@ class TakeReports:
             if self._read_to is None:
                 self._read_to, self._missing = await last_report(connection), {}
             self._arrived.clear()
-            rows = await load_reports(connection, self._read_to, self._missing)
+            rows = await load_reports(connection, self._read_to, self._missing, self._now())
         self._count(self._read_to, [row.id for row in rows])
         by_target: dict[TargetId, list[Report]] = {}
         for row in rows:

@@ -89,16 +89,18 @@ async def last_report(connection: Any) -> int:
     return int(await connection.fetchval(QUERIES["last_report"]))
 
 
-async def load_reports(connection: Any, after: int, missing: Iterable[int]) -> list[ReportRow]:
+async def load_reports(connection: Any, after: int, missing: Iterable[int], now: datetime) -> list[ReportRow]:
     """New rows in the order of their ids, at most `MOST_ROWS`.
 
     Args:
         connection: ours.
         after: the greatest id that has been read.
         missing: smaller ids that were not there yet.
+        now: by the clock of whoever reads.
     """
     return [
-        _read(row) for row in await connection.fetch(QUERIES["load_reports"], after, list(missing), MOST_ROWS)
+        _read(row, now)
+        for row in await connection.fetch(QUERIES["load_reports"], after, list(missing), MOST_ROWS)
     ]
 
 
@@ -107,19 +109,20 @@ async def prune_reports(connection: Any, before: datetime) -> None:
     await connection.execute(QUERIES["prune_reports"], before)
 
 
-def _read(row: Any) -> ReportRow:
+def _read(row: Any, now: datetime) -> ReportRow:
     provider, purpose, words = (
         read_ref(row["provider_type"], row["provider_id"]),
         row["purpose"],
         set(ReportOutcome),
     )
     known = provider is not None and purpose in set(Purpose)
+    received_at = now - timedelta(seconds=max(row["waited_seconds"], 0.0))
     return ReportRow(
         id=row["id"],
         target=TargetId(provider=provider, purpose=Purpose(purpose)) if provider and known else None,
         reports=tuple(
             Report(
-                at=row["received_at"] - timedelta(seconds=age),
+                at=received_at - timedelta(seconds=age),
                 outcome=ReportOutcome(outcome),
                 source=row["source"],
             )

@@ -25,6 +25,7 @@ from monitor.storage.reports import ReportBatch, add_reports, load_reports
 from tests.application_rows import ApplicationRows
 from tests.daemon import free_port
 from tests.fault_server import FaultServer
+from tests.unit.build import START
 
 CHAT = TargetId(provider=ProviderRef(type=ProviderType.AI_SERVER, id=1), purpose=Purpose.CHAT)
 REFUSED = httpx.ConnectError("refused")
@@ -77,7 +78,7 @@ async def test_failures_from_any_thread_arrive_with_their_ages_and_only_once(
 
         await until(all_there)
     assert await counts(connection) == {"unreachable": 200}
-    (first, *_) = await load_reports(connection, 0, ())
+    (first, *_) = await load_reports(connection, 0, (), START)
     assert first.target == CHAT
     assert {one.outcome for one in first.reports} == {ReportOutcome.UNREACHABLE}
     ages = await connection.fetchval("SELECT ages_seconds FROM monitor.reports ORDER BY id LIMIT 1")
@@ -141,7 +142,7 @@ async def test_an_application_without_an_event_loop_only_loses_its_reports() -> 
     assert (reports.dropped, len(reports._waiting), reports._awake) == (1, 0, False)
 
 
-async def test_the_clock_that_counts_is_the_databases(pool: Any, connection: Any) -> None:
+async def test_only_ages_count_whatever_the_clocks_say(pool: Any, connection: Any) -> None:
     batch = ReportBatch(
         target=CHAT,
         source="app@host:1",
@@ -150,11 +151,15 @@ async def test_the_clock_that_counts_is_the_databases(pool: Any, connection: Any
         outcomes=[ReportOutcome.TIMEOUT, ReportOutcome.OK, ReportOutcome.SERVER_ERROR],
     )
     await add_reports(connection, [batch])
-    (row,) = await load_reports(connection, 0, ())
-    received = await connection.fetchval("SELECT received_at FROM monitor.reports")
-    assert [(received - one.at).total_seconds() for one in row.reports] == [60, 30, 0]
-    assert await load_reports(connection, row.id, ()) == []
-    assert await load_reports(connection, row.id, [row.id]) == [row]
+    await connection.execute("UPDATE monitor.reports SET received_at = clock_timestamp() - interval '5 s'")
+    (row,) = await load_reports(connection, 0, (), START)
+    assert [(START - one.at).total_seconds() for one in row.reports] == pytest.approx([65, 35, 5], abs=1)
+    # A clock that was set back since makes nothing come from the future.
+    await connection.execute("UPDATE monitor.reports SET received_at = clock_timestamp() + interval '1 h'")
+    (row,) = await load_reports(connection, 0, (), START)
+    assert [(START - one.at).total_seconds() for one in row.reports] == [60, 30, 0]
+    assert await load_reports(connection, row.id, (), START) == []
+    assert await load_reports(connection, row.id, [row.id], START) == [row]
 
 
 # litellm

@@ -17,6 +17,7 @@ from monitor.storage.tokens import create_token
 from tests.application_rows import ApplicationRows
 from tests.daemon import free_port
 from tests.integration.test_web_status import State
+from tests.unit.build import START
 
 PATH = "/api/v1/monitor/reports"
 
@@ -51,7 +52,7 @@ async def test_reports_are_stored_oldest_first_by_target(asker: Any, connection:
     ]
     async with asker.post(PATH, json={"reports": reports}) as answer:
         assert (answer.status, await answer.json()) == (202, {"accepted": 3})
-    first, second = await load_reports(connection, 0, ())
+    first, second = await load_reports(connection, 0, (), START)
     assert str(first.target) == f"{gpu}/chat"
     assert [(str(seen.outcome), seen.source) for seen in first.reports] == [
         ("ok", "shop"),
@@ -81,7 +82,7 @@ async def test_a_wrong_report_is_refused_with_its_place_and_field(
     async with asker.post(PATH, json={"reports": [one(gpu), one(gpu) | wrong]}) as answer:
         detail = (await answer.json())["detail"]
         assert (answer.status, detail[0]["loc"]) == (422, ["body", "reports", 1, field])
-    assert await load_reports(connection, 0, ()) == []
+    assert await load_reports(connection, 0, (), START) == []
 
 
 @pytest.mark.parametrize(("count", "status"), [(0, 422), (1, 202), (1000, 202), (1001, 422)])
@@ -89,7 +90,7 @@ async def test_a_batch_is_bounded(count: int, status: int, asker: Any, connectio
     gpu = await ApplicationRows(connection).add_server("gpu", "vllm", "http://x")
     async with asker.post(PATH, json={"reports": [one(gpu)] * count, "source": "shop@web-1"}) as answer:
         assert answer.status == status
-    told = sum(len(row.reports) for row in await load_reports(connection, 0, ()))
+    told = sum(len(row.reports) for row in await load_reports(connection, 0, (), START))
     counted = await connection.fetchval("SELECT sum((counts->>'timeout')::int) FROM monitor.reports")
     assert (told, counted) == ((min(count, 100), count) if status == 202 else (0, None))
 

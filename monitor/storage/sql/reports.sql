@@ -16,9 +16,11 @@ FROM jsonb_to_recordset($1::text::jsonb) AS batch (
 SELECT coalesce(max(id), 0) FROM monitor.reports;
 
 -- name: load_reports
--- New rows: after an id, and smaller ones that were committed later.
+-- New rows: after an id, and smaller ones that were committed later. How long they have waited is told, not since
+-- when: the reader's clock need not be this one, and this one may have been set.
 -- $1 the greatest id that has been read, $2 smaller ids that were missing then, $3 at most so many
-SELECT id, received_at, provider_type, provider_id, purpose, source, ages_seconds, outcomes
+SELECT id, extract(epoch FROM clock_timestamp() - received_at)::double precision AS waited_seconds,
+       provider_type, provider_id, purpose, source, ages_seconds, outcomes
 FROM monitor.reports
 WHERE id > $1 OR id = ANY($2::bigint[])
 ORDER BY id
