@@ -10,6 +10,7 @@ from typing import Any, cast
 from monitor.domain.configuration import Configuration
 from monitor.domain.health import Health
 from monitor.domain.journal import Entry, stranding
+from monitor.domain.maintenance import Maintenance
 from monitor.domain.outcome import Outcome, ProbeResult, ResultId
 from monitor.domain.policy import Policy
 from monitor.domain.preference import Pointers
@@ -27,6 +28,7 @@ from monitor.jobs.store_watch import StoreWatch
 from monitor.jobs.take_reports import TakeReports
 from monitor.metrics import Metrics
 from monitor.storage.journal import ENTRY
+from monitor.storage.maintenance import MaintenanceRow
 from monitor.storage.purposes import PurposeState
 from tests.unit.build import START, A, B, C, target
 
@@ -125,6 +127,7 @@ class World:
         self.spaces: dict[ProviderRef, str | None] = dict.fromkeys((A, B, C), "one")
         self.order: tuple[ProviderRef, ...] = (A, B, C)
         self.gone: set[ProviderRef] = set()
+        self.maintenance: dict[ProviderRef, MaintenanceRow] = {}
         self.state = PurposeState(
             purpose=PURPOSE,
             generation=1,
@@ -196,6 +199,7 @@ class World:
 
     def sweep(self) -> None:
         self.judge._sweep()
+        self.attend()
         self.plan(SWEEP, self.sweep)
 
     @property
@@ -300,6 +304,7 @@ class World:
                 or self.id_of(ref) not in self.beliefs.targets
             ):
                 self.begin(ref)
+        self.beliefs.maintenance = dict(self.maintenance)
         self.beliefs.configuration = Configuration(
             targets=dict(self.beliefs.targets),
             pointers={},
@@ -345,6 +350,40 @@ class World:
         self.remember()
         self.read_rows()
 
+    def hold(self, seconds: float | None) -> None:
+        """An operator's promotion holds the return, for a while or until it is taken off."""
+        state = self.beliefs.purposes[PURPOSE]
+        until = self.now + timedelta(seconds=seconds) if seconds is not None else None
+        self.beliefs.purposes[PURPOSE] = replace(
+            state, held=not state.held, held_until=until, act=state.act + 1, act_taken=state.act + 1
+        )
+        self.remember()
+        self.read_rows()
+
+    def reorder(self, order: tuple[ProviderRef, ...]) -> None:
+        """An operator sets the order by an act."""
+        state = self.beliefs.purposes[PURPOSE]
+        number = state.act + 1
+        self.beliefs.purposes[PURPOSE] = replace(
+            state, ordered_at=self.now, act=number, act_taken=number, ordered_act=number
+        )
+        self.order = order
+        self.remember()
+        self.read_rows()
+
+    def maintain(self, ref: ProviderRef, begin: float, seconds: float | None) -> None:
+        """An operator takes a provider out of service, now or soon."""
+        state = self.beliefs.purposes[PURPOSE]
+        number = state.act + 1
+        since = self.now + timedelta(seconds=begin)
+        until = since + timedelta(seconds=seconds) if seconds is not None else None
+        self.maintenance[ref] = MaintenanceRow(
+            span=Maintenance(since=since, until=until), act=number, user_id="o", reason=None
+        )
+        self.beliefs.purposes[PURPOSE] = replace(state, act=number, act_taken=number)
+        self.remember()
+        self.read_rows()
+
     def prefer(self, order: tuple[ProviderRef, ...]) -> None:
         self.order = order
         self.read_rows()
@@ -353,7 +392,8 @@ class World:
         """Everything is as it was at first."""
         self.order, self.spaces, self.gone = (A, B, C), dict.fromkeys((A, B, C), "one"), set()
         state = self.beliefs.purposes[PURPOSE]
-        self.beliefs.purposes[PURPOSE] = replace(state, paused=False, pinned=None)
+        self.beliefs.purposes[PURPOSE] = replace(state, paused=False, pinned=None, held=False)
+        self.maintenance.clear()
         self.remember()
         self.read_rows()
 
