@@ -9,6 +9,7 @@ from monitor.domain.eligibility import DEMOTING, PROBED_BLOCKS, blocking_run, bl
 from monitor.domain.health import Health, HealthState, failing_streak, fall
 from monitor.domain.outcome import Outcome
 from monitor.domain.policy import Policy
+from monitor.domain.reports import fell_from
 from monitor.domain.target import Network, Target, TargetId
 
 
@@ -107,7 +108,8 @@ def _unproven(health: Health, policy: Policy, chosen_at: datetime | None) -> boo
     if chosen_at is None:
         return False
     if health.state is HealthState.DOWN:
-        older = health.fell_on[0].started_at <= chosen_at
+        began_at = fell_from(health)
+        older = began_at is not None and began_at <= chosen_at
         return older and not fall(health.window, policy, chosen_at)
     blocking = [outcome for outcome in PROBED_BLOCKS if blocking_run(health, outcome, policy)]
     return bool(blocking) and not any(blocking_run(health, one, policy, chosen_at) for one in blocking)

@@ -2,8 +2,9 @@ from dataclasses import replace
 
 import pytest
 
-from monitor.domain.health import Health, expire
+from monitor.domain.health import Health, Heard, expire
 from monitor.domain.outcome import Outcome
+from monitor.domain.reports import hear
 from monitor.domain.schedule import Role, deep_interval, is_contested, light_interval, plan
 from monitor.domain.target import Network, ProbeSettings, Target
 from tests.unit.build import (
@@ -18,6 +19,7 @@ from tests.unit.build import (
     at,
     every,
     observed,
+    result,
     seconds,
     target,
 )
@@ -155,6 +157,18 @@ def test_evidence_that_did_not_begin_after_the_choice_has_to_be_seen_again() -> 
     for second in (30, 45, 100):
         assert chosen(REFUSED, second) == 10
     assert chosen(REFUSED, 29) == 300
+
+
+def test_a_fall_by_reports_from_before_the_choice_has_to_be_seen_again_though_its_probe_began_later() -> None:
+    """What speaks against the one that was chosen began with the first failed request, not with the probe."""
+    failed = result(100, FAIL)
+    health = observed((0, OK), failed)
+    assert health.last is not None
+    together = Heard(probe=health.last, count=5, failures=5, first_at=at(95), last_at=at(101))
+    down = hear(health, together, at(102))
+    assert chosen(down, 97) == 10
+    assert chosen(down, 95) == 10
+    assert chosen(down, 94) == 60
 
 
 def test_a_whole_fall_or_block_since_the_choice_ends_the_hurry() -> None:
