@@ -69,8 +69,6 @@ def is_metadata_address(address: IPv4Address | IPv6Address) -> bool:
         inner = address.ipv4_mapped or address.sixtofour or (address.teredo or (None, None))[1]
         if address in _NAT64 or (inner is None and int(address) >> 32 == 0):
             inner = IPv4Address(int(address) & 0xFFFF_FFFF)
-        if address.scope_id is not None:
-            address = IPv6Address(int(address))
     return any(address in network for network in _NETWORKS) or (
         inner is not None and any(inner in network for network in _NETWORKS)
     )

@@ -20,6 +20,8 @@ REFUSED = (
     "\uff11\uff16\uff19.254.169.254",
     "169\u3002254\u3002169\u3002254",
     "169%2e254.169.254",
+    "0xa9.254.255.1",
+    "169.254.0x.1",
     "169.254.169.254.",
     "[fe80::1]",
     "[fe80::1%25eth0]",
@@ -31,6 +33,7 @@ REFUSED = (
     "[::169.254.169.254]",
     "[64:ff9b::a9fe:a9fe]",
     "[2002:a9fe:a9fe::1]",
+    "[2001:0:4136:e378:8000:63bf:5601:5601]",  # Teredo, which writes it inverted
     "100.100.100.200",
     "168.63.129.16",
     "192.0.0.192",
@@ -38,6 +41,9 @@ REFUSED = (
     "metadata.google.internal",
     "METADATA.google.internal.",
     "metadata.goog",
+    "%4Detadata.goog",
+    "metadata.tencentyun.com",
+    "instance-data",
     "instance-data.ec2.internal",
 )
 ALLOWED = (
@@ -61,11 +67,21 @@ ALLOWED = (
     "300.1.1.1",
     "4294967296",
     "1.2.3.4.5",
+    "169.254.169.254.0",
+    "169.254.169.2_54",
+    "0xa9.253.256.1",  # no resolver carries over
+    "0xa9.254.1.300",
+    "[2001:db8::a9fe:a9fe]",
+    "[::1:a9fe:a9fe]",
+    "[::100.100.100.201]",
+    "[2001:0:a9fe:a9fe:8000:63bf:f7f7:f7f7]",  # Teredo to 8.8.8.8, whoever relays it
 )
 
 
 @pytest.mark.parametrize("host", REFUSED)
-@pytest.mark.parametrize("form", ["http://{}", "https://{}:8443/v1", " http://{}/latest/meta-data "])
+@pytest.mark.parametrize(
+    "form", ["http://{}", "https://{}:8443/v1", " http://{}/latest/meta-data ", "http://{} "]
+)
 def test_every_spelling_of_a_metadata_address_is_refused(host: str, form: str) -> None:
     with pytest.raises(RowProblem, match="MONITOR_ALLOW_METADATA_ADDRESSES") as refused:
         refuse_metadata_address(form.format(host), "metadata.base_url")
@@ -84,4 +100,10 @@ def test_what_is_no_address_is_left_to_whoever_reads_addresses() -> None:
 
 def test_an_address_with_a_zone_is_the_same_address() -> None:
     assert is_metadata_address(ip_address("fe80::1%eth0"))
+    assert is_metadata_address(ip_address("fd20:ce::254%eth0"))
     assert not is_metadata_host("")
+
+
+@pytest.mark.parametrize("host", ["[fe80::1]", "fe80::1", "METADATA.goog", "0XA9FEA9FE"])
+def test_a_host_that_no_url_was_read_for_is_recognized_too(host: str) -> None:
+    assert is_metadata_host(host)
