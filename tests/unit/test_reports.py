@@ -6,11 +6,12 @@ from itertools import product
 import pytest
 
 from monitor.domain.failover import decide
-from monitor.domain.health import Health, HealthState, Heard
+from monitor.domain.health import Health, HealthState, Heard, expect, expire
 from monitor.domain.observe import observe
 from monitor.domain.outcome import Outcome
 from monitor.domain.policy import Policy
 from monitor.domain.reports import (
+    MOST_KEPT,
     Hearing,
     Report,
     ReportOutcome,
@@ -75,6 +76,20 @@ def test_reports_speak_by_a_streak_or_by_their_share_of_a_full_window(length: in
         assert bool(speaking(given, SMALL)) == (streak or share), outcomes
 
 
+@pytest.mark.parametrize(("fall", "window", "told"), [(3, 4, 4), (5, 4, 5), (3, 9, 8)])
+def test_of_a_long_streak_the_last_reports_are_told(fall: int, window: int, told: int) -> None:
+    policy = replace(SMALL, report_fall=fall, report_window=window, report_share=1.0)
+    given = reports((0, PASSED), *((1 + number, TIMEOUT) for number in range(8)))
+    assert speaking(given, policy) == given[-told:]
+
+
+def test_a_streak_counts_from_the_failure_after_the_last_pass() -> None:
+    policy = replace(SMALL, report_window=9)
+    passed, *failed = given = reports((0, PASSED), (1, TIMEOUT), (2, TIMEOUT), (3, TIMEOUT))
+    assert speaking(given, policy) == tuple(failed)
+    assert speaking((passed, *failed[1:]), policy) == ()
+
+
 @pytest.mark.parametrize("length", range(5))
 def test_without_a_failed_probe_no_reports_make_down(length: int) -> None:
     """However many, whatever else is believed."""
@@ -83,6 +98,14 @@ def test_without_a_failed_probe_no_reports_make_down(length: int) -> None:
     for outcomes in product(quiet, repeat=min(length, 2)):
         health = observed((0, OK), *((10 + index, one) for index, one in enumerate(outcomes)))
         assert found(health, failures(50, 12.5, 0.01), 13) is None, outcomes
+
+
+def test_one_that_was_never_probed_is_not_made_down() -> None:
+    assert found(Health(fingerprint=MARK), failures(50, 100, 0.01), 102) is None
+
+
+def test_one_that_never_passed_is_made_down_like_any_other() -> None:
+    assert found(observed((100, FAIL)), failures(5, 100), 102) is not None
 
 
 @pytest.mark.parametrize("outcome", [FAIL, Outcome.TIMEOUT, Outcome.UNREACHABLE, Outcome.BAD_RESPONSE])
@@ -137,6 +160,19 @@ def test_nothing_from_before_an_operators_act_counts() -> None:
     assert found(failed_once(when=100.1), failures(5, 100.2), 102, chosen_at=100) is not None
 
 
+@pytest.mark.parametrize("chosen_at", [100, 101])
+def test_a_probe_that_began_before_an_operators_act_says_nothing_about_it(chosen_at: float) -> None:
+    """However many requests fail afterwards."""
+    assert found(failed_once(when=100), failures(50, 102, 0.01), 104, chosen_at=chosen_at) is None
+    assert found(failed_once(when=102), failures(50, 102, 0.01), 104, chosen_at=chosen_at) is not None
+
+
+def test_an_operators_act_from_before_the_start_excuses_no_older_evidence() -> None:
+    health, given = failed_once(when=100), failures(5, 100)
+    assert found(health, given, 102, chosen_at=50, deciding_since=99) is not None
+    assert found(health, given, 102, chosen_at=50, deciding_since=101) is None
+
+
 def test_nothing_from_before_the_daemon_decides_counts() -> None:
     health = failed_once(when=100)
     assert found(health, failures(5, 100), 102, deciding_since=99) is not None
@@ -154,6 +190,19 @@ def test_one_that_is_down_is_found_so_again_only_after_an_operators_act() -> Non
     assert again is not None
     after = hear(health, again, at(112))
     assert (after.since, after.fell_on) == (at(102), (health.last,))
+
+
+@pytest.mark.parametrize(("chosen_at", "anew"), [(99, False), (100, True), (104, True)])
+def test_a_fall_that_began_after_an_operators_act_is_known_already(chosen_at: float, anew: bool) -> None:
+    down = observe(fallen(failed_once(when=100), failures(5, 100), 102), result(110, FAIL), POLICY)
+    assert (found(down, failures(5, 110), 112, chosen_at=chosen_at) is not None) is anew
+
+
+def test_what_was_heard_is_forgotten_with_a_belief_that_went_stale() -> None:
+    down = expect(fallen(failed_once(when=100), failures(5, 100), 102), seconds(30), POLICY)
+    assert down.stale_at is not None
+    lapsed = expire(down, down.stale_at)
+    assert (lapsed.state, lapsed.heard, lapsed.fell_on) == (HealthState.UNKNOWN, None, ())
 
 
 def test_what_was_heard_is_forgotten_with_the_rise() -> None:
@@ -183,6 +232,30 @@ def test_a_fall_by_reports_moves_onto_one_that_passes_afterwards() -> None:
     assert decision.heard == down.heard
     assert decision.failure_began_at == at(99.5)
     assert "5 of 5 requests failed (timeout 5; 1 client)" in decision.reason
+
+
+@pytest.mark.parametrize(("first", "qualified"), [(99.5, 99.7), (102, 100.2)])
+def test_a_fall_by_reports_began_with_its_first_evidence_of_either_kind(
+    first: float, qualified: float
+) -> None:
+    """A pass that began since then is a pass since the failure began."""
+    down = fallen(failed_once(when=100), failures(5, first), 104)
+    for passed, action in ((qualified, Action.MOVE), (min(first, 100), Action.QUALIFY)):
+        given = situation({A: down, B: observed((-1000, OK), (passed, OK), of=B)})
+        decision = decide(given, at(200), POLICY)
+        assert (decision.action, decision.failure_began_at) == (action, at(min(first, 100)))
+
+
+def test_what_was_heard_stands_beside_the_results_whatever_is_done_about_it() -> None:
+    down = fallen(failed_once(when=100), failures(5, 100), 102)
+    shaky = observed((-1000, OK), (100, FAIL), (115, FAIL), (130, FAIL), (140, OK), of=B)
+    for given, action in (
+        (situation({A: down, B: observed((-1000, OK), (50, OK), of=B)}), Action.QUALIFY),
+        (situation({A: down, B: None}), Action.STRAND),
+        (situation({A: down, B: shaky}, stranded_since=131), Action.MOVE),
+    ):
+        decision = decide(given, at(141), POLICY)
+        assert (decision.action, decision.heard) == (action, down.heard)
 
 
 @pytest.mark.parametrize(("chosen_at", "moves"), [(None, True), (99, True), (99.5, False), (101, False)])
@@ -228,3 +301,43 @@ def test_what_was_heard_is_told_from_its_record_in_the_same_words() -> None:
     assert read_recorded(recorded(both, A)) == (at(100), words(both))
     assert read_recorded({"kind": "deep"}) is None
     assert both.last_at - both.first_at == seconds(0.6)
+
+
+def test_what_is_known_and_what_is_new_are_kept_together_oldest_first() -> None:
+    late, early = failures(2, 1000), failures(2, 999)
+    assert keep(late, early, at(1002), POLICY) == (*early, *late)
+    assert [one.at for one in keep(early, (), at(1059), POLICY)] == [at(999), at(999.05)]
+    assert [one.at for one in keep(early, (), at(1059.01), POLICY)] == [at(999.05)]
+
+
+def test_no_policy_keeps_more_than_a_hundred() -> None:
+    assert len(keep((), failures(150, 999, 0.001), at(1000), replace(POLICY, report_fall=500))) == MOST_KEPT
+
+
+def test_a_share_of_failures_is_told_with_its_failures_alone() -> None:
+    """The passes among them count, but they are no failures, and whoever sent only those is no witness."""
+    given = tuple(
+        Report(at=at(100 + number * 0.1), outcome=outcome, source=source)
+        for number in range(5)
+        for outcome, source in (
+            (PASSED, "calm@host:1"),
+            (TIMEOUT, "web@host:2"),
+            (ReportOutcome.SERVER_ERROR, "app@host:3"),
+            (PASSED, "calm@host:1"),
+        )
+    )
+    both = found(failed_once(), given, 102)
+    assert both is not None
+    assert (both.first_at, both.last_at) == (at(100), at(100.4))
+    assert words(both) == "10 of 20 requests failed (server_error 5, timeout 5; 2 clients)"
+    assert recorded(both, A) == {
+        "kind": "reports",
+        "provider_type": "ai_server",
+        "provider_id": 1,
+        "first_at": both.first_at.isoformat(),
+        "last_at": both.last_at.isoformat(),
+        "count": 20,
+        "failures": 10,
+        "outcomes": {"ok": 10, "timeout": 5, "server_error": 5},
+        "sources": ["app@host:3", "web@host:2"],
+    }
