@@ -45,6 +45,10 @@ def test_nothing_else_is_a_token(text: str) -> None:
     assert read_token(text) is None
 
 
+def test_the_largest_id_of_a_row_is_the_largest_of_a_token() -> None:
+    assert read_token(f"llmm_2147483647_{SECRET}") == (2147483647, SECRET)
+
+
 def test_a_digest_is_a_sha_256() -> None:
     assert digest("a").hex().startswith("ca978112ca1bbdca")
 
@@ -54,6 +58,7 @@ def test_a_name_can_be_shown(name: str) -> None:
     with pytest.raises(ValueError, match="printable"):
         check_name(name)
     assert check_name(" Ops team ") == "Ops team"
+    assert check_name("x" * 100) == "x" * 100
 
 
 class Clock:

@@ -154,3 +154,9 @@ def test_a_model_is_called_with_litellms_prefix_once(
     type_: ProviderType, name: str, model: str, base_url: str | None, called: str
 ) -> None:
     assert entry_of(type_, name).call_model(Purpose.CHAT, model, base_url) == called
+
+
+def test_an_address_that_is_the_providers_own_is_no_proxy() -> None:
+    groq = entry_of(ProviderType.API_KEY, "groq")
+    assert groq.api_base is not None
+    assert groq.call_model(Purpose.CHAT, "groq/llama", groq.api_base) == "groq/llama"

@@ -5,7 +5,7 @@ import itertools
 import pytest
 
 from monitor.domain.classification import TABLE, Evidence, Fault, classify, explain
-from monitor.domain.outcome import Outcome
+from monitor.domain.outcome import OUTCOME_WORDS, Outcome
 from monitor.domain.target import ProbeKind
 
 DEEP = ProbeKind.DEEP
@@ -32,6 +32,7 @@ def refusal(status: int, text: str = "", *codes: str, json: bool = True, named: 
         (Fault.TLS, Outcome.UNREACHABLE),
         (Fault.CONNECT_TIMEOUT, Outcome.UNREACHABLE),
         (Fault.NETWORK, Outcome.UNREACHABLE),
+        (Fault.METADATA_ADDRESS, Outcome.UNREACHABLE),
         (Fault.TIMEOUT, Outcome.TIMEOUT),
         (Fault.STALLED, Outcome.TIMEOUT),
         (Fault.CUT, Outcome.BAD_RESPONSE),
@@ -43,6 +44,11 @@ def refusal(status: int, text: str = "", *codes: str, json: bool = True, named: 
 def test_the_transport_speaks_before_the_status(fault: Fault, outcome: Outcome) -> None:
     for status in (None, 200, 429, 500):
         assert classify(Evidence(kind=DEEP, fault=fault, http_status=status, usable=True)) is outcome
+
+
+def test_every_outcome_has_words_of_its_own() -> None:
+    assert set(OUTCOME_WORDS) == set(Outcome)
+    assert len(set(OUTCOME_WORDS.values())) == len(Outcome)
 
 
 def test_every_fault_has_its_line() -> None:

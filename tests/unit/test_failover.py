@@ -263,6 +263,12 @@ def test_one_that_answers_again_is_not_left_before_its_re_check() -> None:
     assert said(now_of(again, 201)) == (Action.MOVE, Rule.FAIL_OVER, B)
 
 
+def test_one_that_is_down_is_told_with_its_last_failure() -> None:
+    down = observed((0, OK), (100, FAIL), (115, FAIL), (130, Outcome.TIMEOUT))
+    decision = now_of(situation({A: down, B: fine(140)}), 141)
+    assert decision.reason == "ai_server:1 is down: timeout"
+
+
 def test_a_brownout_is_left_for_one_that_passed_since_its_last_failures_began() -> None:
     failures = [OK, *([OK, OK, FAIL] * 5), OK, OK, OK, OK, FAIL]
     active = observed(*every(30, failures))
@@ -387,6 +393,15 @@ def test_a_rescue_never_lands_on_one_that_is_gone_or_away_or_of_another_space_or
     decision = now_of(given, 141)
     assert (said(decision)[0], decision.wake_at) == (Action.KEEP, at(155))
     assert said(now_of(given, 155)) == (Action.MOVE, Rule.CALL_FOR_HELP, B)
+
+
+@pytest.mark.parametrize("span", [(10, 135), (300, 400), (300, None)])
+def test_a_maintenance_that_is_over_or_to_come_bars_no_rescue(span: tuple[float, float | None]) -> None:
+    since, until = span
+    planned = Maintenance(since=at(since), until=None if until is None else at(until))
+    back = Candidate(ref=B, health=observed((140, OK), onto=dead(B), of=B), maintenance=planned)
+    given = situation({A: dead(), B: back}, stranded_since=131)
+    assert said(now_of(given, 141)) == (Action.MOVE, Rule.CALL_FOR_HELP, B)
 
 
 def test_a_stranded_purpose_fails_over_as_soon_as_somebody_is_eligible() -> None:
@@ -544,7 +559,7 @@ def test_when_all_is_well_nothing_happens_and_nothing_is_waited_for() -> None:
     assert (said(decision), decision.wake_at) == ((Action.KEEP, Rule.HOLD, None), None)
 
 
-def test_a_purpose_of_which_nothing_is_said_is_neither_paused_nor_pinned() -> None:
+def test_a_purpose_of_which_nothing_is_said_is_neither_paused_nor_pinned_nor_held() -> None:
     given = Situation(
         purpose=Purpose.CHAT,
         active=A,
@@ -553,6 +568,9 @@ def test_a_purpose_of_which_nothing_is_said_is_neither_paused_nor_pinned() -> No
         deciding_since=at(-86_400),
     )
     assert said(now_of(given, 141)) == (Action.MOVE, Rule.FAIL_OVER, B)
+    back = {A: Candidate(ref=A, health=fine(5000, A)), B: Candidate(ref=B, health=fine(5000))}
+    given = replace(given, active=B, candidates=back)
+    assert said(now_of(given, 5001)) == (Action.MOVE, Rule.FAIL_BACK, A)
 
 
 # The operator wins

@@ -390,6 +390,14 @@ def test_six_failures_in_the_last_twenty_bar_a_move_onto_it_until_they_leave_the
     assert health.eligible_since == at(1001)
 
 
+def test_one_that_a_milder_policy_made_eligible_is_so_from_now_on() -> None:
+    """No result has said so yet."""
+    strict = replace(POLICY, window_failures=1)
+    shaky = observed((0, OK), (30, FAIL), policy=strict)
+    assert (shaky.eligible_since, eligible_from(shaky, at(900), strict)) == (None, None)
+    assert eligible_from(shaky, at(900), POLICY) == at(900)
+
+
 def test_eligible_since_stays_while_it_is_eligible_and_ends_with_it() -> None:
     health = observed(*every(30, [OK, OK, FAIL, OK]))
     assert health.eligible_since == at(1)
@@ -590,6 +598,12 @@ def test_a_provider_with_several_targets_shows_the_worst() -> None:
     assert worst((healthy, unknown)) is unknown
     assert worst((unknown, degraded)) is degraded
     assert worst(()) is unknown
+
+
+@pytest.mark.parametrize("outcome", [AUTH, Outcome.QUOTA_EXHAUSTED, Outcome.MODEL_MISSING])
+def test_whatever_blocks_for_good_is_down_to_the_application(outcome: Outcome) -> None:
+    refused = observed((0, OK), (10, outcome), (20, outcome))
+    assert application_status(refused, frozenset(), at(21), POLICY) is ApplicationStatus.DOWN
 
 
 # Properties

@@ -89,6 +89,15 @@ def test_an_operators_choice_is_told_as_such() -> None:
     assert [line.served for line in lines] == [A, B, A]
 
 
+def test_a_promotion_and_a_pin_are_told_as_an_operators_too() -> None:
+    moves = [move(10, "promote", A, B, "new hardware"), move(20, "pin", B, A)]
+    lines = tell_history([(turn, []) for turn in moves], [], name)
+    assert [line.text for line in lines] == [
+        "an operator promoted fallback over primary (new hardware)",
+        "an operator pinned primary over fallback",
+    ]
+
+
 def test_a_stranding_lasts_until_the_next_move_or_relief_after_it() -> None:
     entries = [
         Entry(at=at(20), kind=STRANDED, reason="all are down", evidence=(ResultId("x"), ResultId("y"))),

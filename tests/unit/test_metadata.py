@@ -232,6 +232,7 @@ def outcome_of(raw: object) -> tuple[str | None, Metadata | None]:
 
 def test_aliases_map_names_to_names() -> None:
     assert read_metadata({"model_aliases": {"gpt-4o": " llama "}}).model_aliases == {"gpt-4o": "llama"}
+    assert read_metadata({"model_aliases": {"gpt-4o": "llama\n"}}).model_aliases == {"gpt-4o": "llama"}
     assert "write an object" in problem({"model_aliases": ["gpt-4o"]})
     wrong: list[object] = ["", " ", None, 3, {}, "a\nb"]
     for value in wrong:

@@ -96,6 +96,19 @@ def test_a_new_order_holds_up_no_failover() -> None:
     assert said(now_of(given, 141)) == (Action.MOVE, Rule.FAIL_OVER, B)
 
 
+def test_a_new_order_holds_up_no_failover_that_waits_for_a_settled_one_either() -> None:
+    """After four switches only onto one that has been eligible for a minute, whenever the order was set."""
+    switches = [(-840 + 300 * number, *((C, A) if number % 2 else (A, C))) for number in range(4)]
+    given = situation({A: dead(), B: fine(140)}, ordered_at=139, switches=switches)
+    assert said(now_of(given, 141)) == (Action.MOVE, Rule.FAIL_OVER, B)
+
+
+def test_one_that_recovered_after_the_new_order_serves_its_hold_from_its_recovery() -> None:
+    risen = observed((4999, OK), (5100, OK), of=B)
+    given = situation({B: risen, A: fine(5100, A)}, active=A, ordered_at=4000)
+    assert now_of(given, 5101).wake_at == at(5300)
+
+
 # Maintenance
 
 
@@ -141,12 +154,23 @@ def test_one_that_comes_out_of_maintenance_is_returned_to_after_its_hold() -> No
     assert said(now_of(later, 5302)) == (Action.MOVE, Rule.FAIL_BACK, A)
 
 
+@pytest.mark.parametrize("until", [9000, None])
+def test_a_maintenance_to_come_keeps_nobody_from_being_moved_onto(until: float | None) -> None:
+    planned = away(8000, until, of=B, health=fine(140))
+    assert said(now_of(situation({A: dead(), B: planned}), 141)) == (Action.MOVE, Rule.FAIL_OVER, B)
+    preferred = away(8000, until, health=fine(5000, A))
+    given = situation({A: preferred, B: fine(5000)}, active=B)
+    assert said(now_of(given, 5001)) == (Action.MOVE, Rule.FAIL_BACK, A)
+
+
 def test_whoever_is_chosen_in_maintenance_was_meant() -> None:
     """Until it ends and begins again: the next span is another."""
     given = situation({A: away(100), B: fine(140)}, chosen_at=120)
     assert said(now_of(given, 141)) == (Action.KEEP, Rule.HOLD, None)
     dies = situation({A: away(50, health=dead()), B: fine(140)}, chosen_at=60)
     assert said(now_of(dies, 141)) == (Action.MOVE, Rule.FAIL_OVER, B)
+    at_once = situation({A: away(120), B: fine(140)}, chosen_at=120)
+    assert said(now_of(at_once, 141)) == (Action.KEEP, Rule.HOLD, None)
     again = situation({A: away(130), B: fine(140)}, chosen_at=120)
     assert said(now_of(again, 141)) == (Action.MOVE, Rule.FAIL_OVER, B)
 
@@ -165,6 +189,7 @@ def test_a_purpose_stranded_by_a_maintenance_is_relieved_by_its_end_alone() -> N
         (100, 200, 150, True, 200),
         (100, 200, 200, False, None),
         (300, 200, 100, False, None),
+        (200, 200, 100, False, None),
     ],
 )
 def test_a_maintenance_lasts_from_its_beginning_until_before_its_end(
@@ -173,6 +198,15 @@ def test_a_maintenance_lasts_from_its_beginning_until_before_its_end(
     span = Maintenance(since=at(since), until=None if until is None else at(until))
     assert span.holds(at(now)) is holds
     assert span.next_change(at(now)) == (None if changes is None else at(changes))
+
+
+def test_of_two_ends_the_earlier_is_noticed() -> None:
+    """Whatever comes first may change what is decided."""
+    given = situation(
+        {A: away(300), B: away(250, 400, of=B, health=fine(110))}, pinned=True, pinned_until=200
+    )
+    assert now_of(given, 150).wake_at == at(200)
+    assert now_of(replace(given, pinned=False), 150).wake_at == at(250)
 
 
 # The end of a rate limit
@@ -185,6 +219,19 @@ def test_the_end_of_a_rate_limit_is_noticed_in_time() -> None:
     assert said(decision) == (Action.KEEP, Rule.CALL_FOR_HELP, None)
     assert decision.wake_at == at(181)
     assert said(now_of(given, 181)) == (Action.QUALIFY, Rule.FAIL_OVER, B)
+
+
+def test_a_rate_limit_that_ends_at_this_very_instant_wakes_nobody_again() -> None:
+    limited = observed((-1000, OK), (90, OK), result(120, Outcome.RATE_LIMITED, retry_after=60, of=B), of=B)
+    given = situation({A: fine(180, A), B: limited})
+    assert now_of(given, 180).wake_at == at(181)
+    assert now_of(given, 181).wake_at is None
+
+
+def test_the_last_of_several_rate_limits_says_when_they_end() -> None:
+    first, last = (result(when, Outcome.RATE_LIMITED, retry_after=60, of=B) for when in (120, 150))
+    given = situation({A: fine(180, A), B: observed((-1000, OK), first, last, of=B)})
+    assert now_of(given, 160).wake_at == at(211)
 
 
 def test_a_rate_limit_beyond_the_calendar_wakes_nobody() -> None:

@@ -36,3 +36,9 @@ def test_what_names_no_provider_is_told_how_to_be_written(text: str) -> None:
 def test_a_key_is_sealed_and_an_answer_short_unless_somebody_says_otherwise() -> None:
     assert SealedKey("token").encrypted
     assert ProbeSettings().max_tokens == 8
+
+
+def test_a_key_sealed_anew_is_told_by_its_text_and_shows_nothing() -> None:
+    assert SealedKey("t", identity="one") == SealedKey("t", identity="another")
+    assert SealedKey("t", identity="one") != SealedKey("u", identity="one")
+    assert repr(SealedKey("secret", identity="one")) == "SealedKey(encrypted=True)"
