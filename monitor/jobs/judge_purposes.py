@@ -92,8 +92,10 @@ class JudgePurposes:
 
     def judge_due(self, purpose: Purpose | None, at: datetime) -> None:
         """Decide at a deadline that has passed before `at`, before what came afterwards is taken."""
-        due = self._deadlines.get(purpose) if purpose is not None else None
-        if purpose is not None and due is not None and due < at and self._may_judge(purpose):
+        if purpose is None:
+            return
+        # A deadline may lead to the next one, as the end of a pin to that of the first moments after a start.
+        while (due := self._deadlines.get(purpose)) is not None and due < at and self._may_judge(purpose):
             del self._deadlines[purpose]
             self._judge(purpose, self._beliefs.instant(purpose, due))
 

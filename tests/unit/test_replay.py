@@ -146,3 +146,19 @@ def test_a_fall_by_reports_is_decided_again() -> None:
     assert [entry.kind for entry in world.entries].count(EntryKind.REPORTED) >= 1
     followed = again(world, follow=True)
     assert (followed.differences, list(followed.reproduced)) == ((), world.moves)
+
+
+def test_a_deadline_that_leads_to_another_one_is_followed_by_it() -> None:
+    """Found: the end of a pin, and that of the grace after a start, both before the next result was taken."""
+    world = World(POLICY)
+    steps: list[Step] = [
+        ("pin", A, 1.0),
+        ("maintain", B, 0.0, 0.8),
+        ("kill",),
+        ("traffic", A, GOOD, 0.0, 3),
+        ("round", [Outcome.BAD_RESPONSE, GOOD, GOOD], 2, 0.3),
+    ]
+    live(world, steps)
+    followed = again(world, follow=True)
+    assert followed.differences == ()
+    assert list(followed.reproduced) == world.moves
