@@ -159,7 +159,10 @@ class ProbeTarget:
             return
         if result.kind is ProbeKind.DEEP:
             self.judge_due(target.id.purpose, result.ended_at)
-            result = self._beliefs.in_order(result)
+            known = self._beliefs.healths.get(target.id)
+            # One that judges nobody takes nobody's place: a deadline at the very same instant keeps its own.
+            if known is not None and known.fingerprint == result.fingerprint:
+                result = self._beliefs.in_order(result)
         self._metrics.observe_probe(target, result)
         self._pending.add(result)
         self._beliefs.spending.add(result)
