@@ -26,6 +26,7 @@ from tests.unit.build import (
     every,
     observed,
     result,
+    seconds,
     situation,
 )
 
@@ -72,7 +73,8 @@ def test_a_pin_holds_and_says_when_the_pinned_one_is_not_eligible(active: Health
     decision = now_of(given, 141)
     assert said(decision) == (Action.KEEP, Rule.PINNED, None)
     assert "although" in decision.reason
-    assert "although" not in now_of(situation({A: fine(), B: fine()}, pinned=True), 141).reason
+    fit = now_of(situation({A: fine(), B: fine()}, pinned=True), 141)
+    assert fit.reason == "ai_server:1 is pinned by an operator"
 
 
 def test_a_pin_holds_against_a_return() -> None:
@@ -112,6 +114,13 @@ def test_one_that_is_blocked_is_left() -> None:
     assert said(decision) == (Action.MOVE, Rule.FAIL_OVER, B)
     assert len(decision.evidence) == 3
     assert "auth" in decision.reason
+
+
+@pytest.mark.parametrize("outcome", [AUTH, Outcome.QUOTA_EXHAUSTED, Outcome.MODEL_MISSING])
+def test_whatever_blocks_the_one_that_serves_is_a_reason_to_leave_it(outcome: Outcome) -> None:
+    blocked = observed((0, OK), (100, outcome), (110, outcome))
+    assert said(now_of(situation({A: blocked, B: fine(101)}), 111)) == (Action.MOVE, Rule.FAIL_OVER, B)
+    assert said(now_of(situation({A: blocked, B: None}), 111)) == (Action.STRAND, Rule.CALL_FOR_HELP, None)
 
 
 def test_one_that_is_gone_is_left_at_once_though_it_was_healthy() -> None:
@@ -269,9 +278,34 @@ def test_one_that_is_down_is_told_with_its_last_failure() -> None:
     assert decision.reason == "ai_server:1 is down: timeout"
 
 
+def brownout() -> Health:
+    """Down at 601 by six failures of twenty, the first of which began at 90."""
+    return observed(*every(30, [OK, *([OK, OK, FAIL] * 5), OK, OK, OK, OK, FAIL]))
+
+
+def test_a_failure_began_with_its_first_evidence_whatever_is_done_about_it() -> None:
+    """What has to be passed again is asked for since the last failures only."""
+    active, weak = brownout(), observed((600, OK), onto=dead(B), of=B)
+    for given, action in (
+        (situation({A: active, B: fine(50)}), Action.QUALIFY),
+        (situation({A: active, B: fine(600)}), Action.MOVE),
+        (situation({A: active, B: None}), Action.STRAND),
+        (situation({A: active, B: weak}, stranded_since=599), Action.MOVE),
+    ):
+        decision = now_of(given, 601)
+        assert (decision.action, decision.failure_began_at) == (action, at(90))
+
+
+def test_a_failure_that_began_before_the_start_is_heeded_though_its_end_came_after_it() -> None:
+    patient = replace(POLICY, start_grace=seconds(3600))
+    given = situation({A: brownout(), B: fine(600)}, deciding_since=95)
+    assert said(now_of(given, 601, patient)) == (Action.MOVE, Rule.FAIL_OVER, B)
+    later = replace(given, deciding_since=at(90))
+    assert said(now_of(later, 601, patient)) == (Action.KEEP, Rule.HOLD, None)
+
+
 def test_a_brownout_is_left_for_one_that_passed_since_its_last_failures_began() -> None:
-    failures = [OK, *([OK, OK, FAIL] * 5), OK, OK, OK, OK, FAIL]
-    active = observed(*every(30, failures))
+    active = brownout()
     assert active.state is DOWN
     first_of_last_three = [one.started_at for one in active.fell_on][-3]
     second = (first_of_last_three - at(0)).total_seconds()
@@ -369,6 +403,11 @@ def test_one_that_was_never_probed_rescues_nobody_and_stands_nobody_down() -> No
     assert said(now_of(given, 141)) == (Action.KEEP, Rule.CALL_FOR_HELP, None)
     new = situation({A: None, B: dead(B)}, stranded_since=131)
     assert said(now_of(new, 141)) == (Action.KEEP, Rule.HOLD, None)
+
+
+def test_of_two_that_answer_the_more_preferred_one_rescues() -> None:
+    healths = {A: dead(), **{ref: observed((140, OK), onto=dead(ref), of=ref) for ref in (C, B)}}
+    assert said(now_of(situation(healths, stranded_since=131), 141)) == (Action.MOVE, Rule.CALL_FOR_HELP, C)
 
 
 def test_a_rescue_passes_over_one_left_just_now_for_the_next_that_answers() -> None:
@@ -539,6 +578,7 @@ def test_standing_down_names_the_pass_and_still_waits_for_the_return() -> None:
     given = situation({A: recovered, B: active}, active=B, stranded_since=131)
     decision = now_of(given, 391)
     assert said(decision) == (Action.RELIEVE, Rule.STAND_DOWN, None)
+    assert decision.reason == "ai_server:2 answers again"
     assert decision.evidence == ("ai_server:2@390",)
     assert decision.wake_at == at(400)
 

@@ -312,6 +312,12 @@ def test_three_429s_over_two_minutes_are_reason_to_leave() -> None:
     assert len(demoting_limit(observed((0, OK), *every(60, [LIMITED] * 3, 30)), POLICY)) == 3
 
 
+def test_the_two_minutes_of_429s_lie_between_their_beginnings() -> None:
+    begun = [result(when, LIMITED, took=10) for when in (0, 60, 119)]
+    assert demoting_limit(observed(*begun), POLICY) == ()
+    assert len(demoting_limit(observed(*begun[:2], result(120, LIMITED, took=10)), POLICY)) == 3
+
+
 def test_a_pass_between_429s_forgives_them() -> None:
     assert demoting_limit(observed(*every(60, [LIMITED, LIMITED, OK, LIMITED])), POLICY) == ()
 

@@ -229,7 +229,8 @@ def test_a_rate_limit_that_ends_at_this_very_instant_wakes_nobody_again() -> Non
 
 
 def test_the_last_of_several_rate_limits_says_when_they_end() -> None:
-    first, last = (result(when, Outcome.RATE_LIMITED, retry_after=60, of=B) for when in (120, 150))
+    first = result(120, Outcome.RATE_LIMITED, retry_after=200, of=B)
+    last = result(150, Outcome.RATE_LIMITED, retry_after=60, of=B)
     given = situation({A: fine(180, A), B: observed((-1000, OK), first, last, of=B)})
     assert now_of(given, 160).wake_at == at(211)
 

@@ -314,6 +314,17 @@ def test_no_policy_keeps_more_than_a_hundred() -> None:
     assert len(keep((), failures(150, 999, 0.001), at(1000), replace(POLICY, report_fall=500))) == MOST_KEPT
 
 
+def test_who_reported_is_told_in_the_order_of_the_alphabet() -> None:
+    sources = [f"{letter}@host:1" for letter in "hcafbgde"]
+    given = tuple(
+        Report(at=at(100 + number * 0.1), outcome=TIMEOUT, source=source)
+        for number, source in enumerate(sources)
+    )
+    both = found(failed_once(), given, 102)
+    assert both is not None
+    assert both.sources == tuple(sorted(sources))
+
+
 def test_a_share_of_failures_is_told_with_its_failures_alone() -> None:
     """The passes among them count, but they are no failures, and whoever sent only those is no witness."""
     given = tuple(
@@ -330,6 +341,7 @@ def test_a_share_of_failures_is_told_with_its_failures_alone() -> None:
     assert both is not None
     assert (both.first_at, both.last_at) == (at(100), at(100.4))
     assert words(both) == "10 of 20 requests failed (server_error 5, timeout 5; 2 clients)"
+    assert read_recorded(recorded(both, A)) == (at(100), words(both))
     assert recorded(both, A) == {
         "kind": "reports",
         "provider_type": "ai_server",

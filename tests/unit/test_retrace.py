@@ -1,5 +1,6 @@
 """How a purpose stood at an instant, by what was noted and recorded of it."""
 
+from dataclasses import replace
 from datetime import datetime
 
 from monitor.domain.course import Course
@@ -50,6 +51,14 @@ def test_of_what_nothing_is_noted_nothing_is_known() -> None:
     assert serving(traced(noted(50, REIGN), until=50)) == A
 
 
+def test_the_situation_of_that_instant_is_the_purposes_own() -> None:
+    course = traced(noted(5, REIGN), move(10, A, B))
+    found = course.situation(at(100))
+    assert found is not None
+    assert (found.purpose, found.active, found.preference) == (Purpose.CHAT, B, (A, B, C))
+    assert (course.timeline.begin, course.timeline.until) == (at(5), at(100))
+
+
 def test_each_whole_entry_and_each_move_says_who_serves() -> None:
     steps = (noted(0, REIGN), move(10, A, B), noted(20, DAY, active=B), move(30, B, C))
     for until, expected in ((9, A), (10, B), (29, B), (30, C)):
@@ -59,6 +68,24 @@ def test_each_whole_entry_and_each_move_says_who_serves() -> None:
 
 def test_a_daemon_that_begins_to_decide_tells_who_serves_whatever_was_followed() -> None:
     assert serving(traced(noted(0, REIGN), move(10, A, B), noted(20, REIGN, active=C))) == C
+
+
+def test_a_day_tells_who_serves_though_its_move_is_not_recorded() -> None:
+    assert serving(traced(noted(0, REIGN), noted(20, DAY, active=C))) == C
+
+
+def test_an_operators_choice_is_followed() -> None:
+    change = noted(20, CHANGE, active=C)
+    assert change.facts is not None
+    chosen = replace(change, facts=replace(change.facts, chosen=True))
+    assert serving(traced(noted(0, REIGN), chosen)) == C
+    assert serving(traced(noted(0, REIGN), change)) == A
+
+
+def test_what_was_noted_at_one_instant_is_followed_in_its_order() -> None:
+    course = traced(noted(0, REIGN), word(10, EntryKind.STRANDED), word(10, EntryKind.RELIEVED))
+    assert [one.until for one in course.timeline.strandings] == [at(10)]
+    assert serving(traced(noted(0, REIGN), noted(20, DAY, active=C), noted(20, DAY, active=B))) == B
 
 
 def test_what_stood_before_the_first_entry_is_left_out() -> None:
