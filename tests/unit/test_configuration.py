@@ -355,6 +355,12 @@ def test_one_that_is_its_own_fallback_is_a_problem_and_serves_all_the_same() -> 
     assert "serves it already" in found.problems["active_providers:chat"]
 
 
+def test_whoever_is_missing_is_named_for_each_purpose_that_wants_it() -> None:
+    wanted = (preference(0, server(9)), preference(0, server(9), "embeddings"))
+    found = read_configuration(rows(SERVER_ROW, preferences=wanted), CATALOG)
+    assert set(found.problems) == {"preference:chat:ai_server:9", "preference:embeddings:ai_server:9"}
+
+
 def test_preferences_keep_their_order_and_report_who_is_missing_twice_or_nobody() -> None:
     other = replace(SERVER_ROW, id=2, name="two")
     off = replace(SERVER_ROW, id=3, name="three", enabled=False)

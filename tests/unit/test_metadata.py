@@ -175,6 +175,7 @@ def test_the_probe_has_to_be_an_object() -> None:
 def test_an_unknown_setting_of_the_probe_names_the_nearest_known_one() -> None:
     assert "did you mean interval_seconds?" in problem({"probe": {"interval_secs": 5}})
     assert "known are " in problem({"probe": {"zzz": 5}})
+    assert "known are " in problem({"probe": {"interval_seconds": 5, "zzz": 5}})
 
 
 def test_unknown_busy_counters_name_the_known_ones() -> None:
@@ -236,6 +237,6 @@ def test_aliases_map_names_to_names() -> None:
     assert "write an object" in problem({"model_aliases": ["gpt-4o"]})
     wrong: list[object] = ["", " ", None, 3, {}, "a\nb"]
     for value in wrong:
-        told = problem({"model_aliases": {SECRET: value}})
+        told = problem({"model_aliases": {"gpt-4o": "llama", SECRET: value}})
         assert "metadata.model_aliases" in told
         assert SECRET not in told
