@@ -5,7 +5,6 @@ import copy
 import dataclasses
 import json
 import pickle
-import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from functools import partial
@@ -129,18 +128,15 @@ async def test_an_application_gets_all_that_it_calls_with(pool: Any, rows: Appli
     }
 
 
-async def test_a_warm_call_asks_nobody_and_costs_microseconds(pool: Any, rows: ApplicationRows) -> None:
+async def test_a_warm_call_asks_nobody(pool: Any, rows: ApplicationRows) -> None:
     await two_servers(rows)
     async with integrated(pool) as integration:
         await listening(integration)
         first = await serving(integration)
         with counted(pool) as said:
-            began = time.perf_counter()
             for _ in range(5000):
                 assert await integration.get_active_llm_provider("chat") is first
-            each = (time.perf_counter() - began) / 5000
         assert said == []
-        assert each < 50e-6  # 1 to 2 µs; a busy machine shall not fail it
 
 
 async def test_many_that_ask_at_once_are_one_question(pool: Any, rows: ApplicationRows) -> None:

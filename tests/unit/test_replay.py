@@ -1,5 +1,6 @@
 """Whatever happens, deciding again from the record leads to the same decisions at the same instants."""
 
+import os
 from dataclasses import replace
 from typing import Any
 
@@ -16,6 +17,8 @@ from tests.unit.build import A, B, C
 
 Step = tuple[Any, ...]
 
+HUNT = os.environ.get("REPLAY_EXAMPLES")
+"""So many new lives, instead of the same few each time."""
 POLICY = quick_policy()
 REFS = st.sampled_from([A, B, C])
 GOOD, BAD = Outcome.OK, Outcome.SERVER_ERROR
@@ -114,7 +117,7 @@ def automatic(turns: list[Turn]) -> list[Turn]:
     return [turn for turn in turns if turn.rule not in ("operator", "adopted")]
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=int(HUNT or "60"), derandomize=HUNT is None, deadline=None)
 @given(STEPS)
 def test_every_recorded_decision_is_made_again_at_its_instant(steps: list[Step]) -> None:
     world = World(POLICY)
