@@ -112,6 +112,7 @@ class LitellmProber:
         self._openai: type[AsyncOpenAI] | None = None
         self._wire: WireTransport | None = None
         self._http: httpx.AsyncClient | None = None
+        self._found: dict[str, object] = {}
         self._handler: object = None
 
     async def warm_up(self) -> None:
@@ -157,9 +158,12 @@ class LitellmProber:
         )
 
     async def close(self) -> None:
-        """Close all connections."""
+        """Close all connections, and leave litellm as it was found."""
         if self._wire is not None:
             await self._wire.shut()
+        if self._litellm is not None and self._litellm.aclient_session is self._http:
+            for name, value in self._found.items():
+                setattr(self._litellm, name, value)
 
     def _set_up(self, litellm: Any) -> None:
         from litellm.caching.llm_caching_handler import LLMClientCache
@@ -185,15 +189,19 @@ class LitellmProber:
                     return handler
                 return cast("object", super().get_cache(key, **kwargs))  # type: ignore[no-untyped-call]
 
-        litellm.in_memory_llm_clients_cache = OnlyOurs()
-        litellm.module_level_aclient = handler
-        litellm.aclient_session = self._http
-        litellm.disable_aiohttp_transport = True
-        litellm.suppress_debug_info = True
-        litellm.drop_params = True
-        litellm.telemetry = False
-        litellm.num_retries = 0
-        litellm.disable_streaming_logging = True
+        ours = {
+            "in_memory_llm_clients_cache": OnlyOurs(),
+            "module_level_aclient": handler,
+            "aclient_session": self._http,
+            "disable_aiohttp_transport": True,
+            "suppress_debug_info": True,
+            "drop_params": True,
+            "num_retries": 0,
+            "disable_streaming_logging": True,
+        }
+        self._found = {name: getattr(litellm, name) for name in ours}
+        for name, value in ours.items():
+            setattr(litellm, name, value)
 
     async def _chat(self, call: Call, deadline: Deadline, answer: Answer) -> None:
         assert self._litellm is not None  # noqa: S101 - after warm_up

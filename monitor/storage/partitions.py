@@ -48,6 +48,7 @@ async def prune(connection: Any, now: datetime, keep: timedelta = KEEP) -> list[
         try:
             async with connection.transaction():
                 await connection.execute(QUERIES["limit_lock_wait"])
+                await connection.execute(QUERIES["lock_prune"])
                 await connection.execute(QUERIES["drop_partition"].format(name=name))
         except asyncpg.LockNotAvailableError:
             log.info("partition_in_use", partition=name)

@@ -21,6 +21,10 @@ JOIN pg_catalog.pg_class AS child ON child.oid = tree.inhrelid
 WHERE tree.inhparent = to_regclass('monitor.results') AND child.relname ~ '^results_[0-9]{8}$'
 ORDER BY name;
 
+-- name: lock_prune
+-- One prunes at a time: two that drop the same day at once can find its catalogue rows half gone.
+SELECT pg_advisory_xact_lock(hashtextextended('monitor.prune', 0));
+
 -- name: drop_partition
 -- One day's results. In braces its name, which came from the catalogue.
 DROP TABLE IF EXISTS monitor.{name};
