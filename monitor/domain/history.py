@@ -92,7 +92,9 @@ def _moved(
 
 
 def _did(one: ActRecord, name: Callable[[ProviderRef | None], str]) -> Line:
-    return Line(at=one.at, what=WHAT.get(one.act, one.act), text=f"{_deed(one, name)} ({one.by})")
+    # The first choice of a purpose moves it from nobody, which is no move.
+    what = OPERATOR if one.detail.get("first") else WHAT.get(one.act, one.act)
+    return Line(at=one.at, what=what, text=f"{_deed(one, name)} ({one.by})")
 
 
 def _deed(one: ActRecord, name: Callable[[ProviderRef | None], str]) -> str:
@@ -108,6 +110,8 @@ def _deed(one: ActRecord, name: Callable[[ProviderRef | None], str]) -> str:
             return f"an operator promoted {_named(one, 'provider', name)}, which served already{until}"
         case Act.PIN:
             return f"an operator pinned {_named(one, 'provider', name)}{until}"
+        case Act.CHOOSE if one.detail.get("first"):
+            return f"an operator chose {_named(one, 'provider', name)}"
         case Act.CHOOSE:
             return f"an operator made {_named(one, 'fallback', name)} the fallback"
         case Act.CANDIDATES:

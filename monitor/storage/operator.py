@@ -352,7 +352,7 @@ async def _create(connection: Any, scene: Scene, row: Pointers, by: By) -> Acted
     again = await look(connection, scene.purpose, ())
     if again.row != row:
         raise ActRefused(f"somebody else has just given {scene.purpose} its row: look, and try again")
-    wanted = replace(_unchanged(again, Act.CHOOSE), detail=_pair(row))
+    wanted = replace(_unchanged(again, Act.CHOOSE), detail={**_pair(row), "first": True})
     return await write(connection, again, wanted, by, is_new=True)
 
 

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from monitor.domain.acts import Act, ActRecord
 from monitor.domain.history import Line, tell_history
 from monitor.domain.journal import Entry, EntryKind, Facts, Standing
 from monitor.domain.outcome import ResultId
@@ -87,6 +88,17 @@ def test_an_operators_choice_is_told_as_such() -> None:
         "fail_back: from fallback to primary: well",
     ]
     assert [line.served for line in lines] == [A, B, A]
+
+
+def test_the_first_choice_of_a_purpose_is_told_by_whom_it_chose() -> None:
+    pair = {"provider": str(A), "fallback": str(B)}
+    first = ActRecord(at=at(1), act=Act.CHOOSE, provider=None, by="ops", detail=pair | {"first": True})
+    later = ActRecord(at=at(2), act=Act.CHOOSE, provider=None, by="ops", detail=pair)
+    lines = tell_history([], [], name, [first, later])
+    assert [(line.what, line.text) for line in lines] == [
+        ("operator", "an operator chose primary (ops)"),
+        ("fallback", "an operator made fallback the fallback (ops)"),
+    ]
 
 
 def test_a_promotion_and_a_pin_are_told_as_an_operators_too() -> None:
