@@ -136,7 +136,7 @@ async def test_a_pin_holds_while_the_pinned_one_is_dead_and_ends_by_itself(
         FaultServer() as fallback,
         on_duty(database, connection, primary, fallback) as duty,
     ):
-        await duty.ask("pin", "chat", "primary", "--for", "20s")
+        await duty.ask("pin", "chat", "primary")
         await duty.metric('purpose_pinned{purpose="chat"}', 1)
         primary.play("500")
         alarm = await duty.daemon.event("pinned_one_unfit", purpose="chat")
@@ -146,7 +146,8 @@ async def test_a_pin_holds_while_the_pinned_one_is_dead_and_ends_by_itself(
         assert "chat is pinned to ai_server:1 (primary), which is not fit to serve" in status.out
         assert await serving(connection) == 1
         assert await connection.fetchval("SELECT count(*) FROM monitor.transitions") == 0
-        # Nobody does anything: the end is noticed, and what was held back happens.
+        await duty.ask("pin", "chat", "primary", "--for", "4s", "--force")
+        # Nobody does anything more: the end is noticed, and what was held back happens.
         await duty.serves(2)
         await duty.metric('purpose_pinned{purpose="chat"}', 0)
         moved = await connection.fetchrow("SELECT rule, decided_at FROM monitor.transitions")
