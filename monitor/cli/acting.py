@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 import typer
 
 from monitor.cli.console import plain
-from monitor.cli.purpose import find_instant, find_span, instant
+from monitor.cli.purpose import find_instant, find_purpose, find_span, instant
 from monitor.cli.refusal import Refused
 
 if TYPE_CHECKING:
-    from monitor.domain.provider import ProviderRef
+    from monitor.domain.provider import ProviderRef, Purpose
     from monitor.settings import Settings
     from monitor.storage.operator import Acted, By
 
@@ -77,8 +77,8 @@ class Names:
 
 def act(
     settings: "Settings", do: Callable[[Any, Names, "By"], Awaitable[Answer]], reason: str | None
-) -> tuple[Answer, Names] | None:
-    """Do something in the database; None when it was refused, which is told on standard error.
+) -> tuple[Answer, Names]:
+    """Do something in the database.
 
     Args:
         settings: of this command line.
@@ -86,6 +86,7 @@ def act(
         reason: why, or None.
 
     Raises:
+        Exit: it was refused because it would do harm, which is told on standard error.
         ActError: it can't be done as it was said.
         VisitRefused: the database can't answer.
     """
@@ -95,10 +96,38 @@ def act(
         found, alive = asyncio.run(_act(settings, do, reason))
     except ActRefused as refused:
         print(f"llm-monitor: {plain(str(refused))}", file=sys.stderr)
-        return None
+        raise typer.Exit(REFUSED) from refused
     if not alive:
         print("llm-monitor: warning: no daemon acts: start llm-monitor run", file=sys.stderr)
     return found
+
+
+def act_on_purpose(
+    settings: "Settings",
+    purpose: str,
+    do: Callable[[Any, "Purpose", "By"], Awaitable["Acted"]],
+    text: str,
+    reason: str | None,
+    *,
+    as_json: bool,
+) -> int:
+    """Do what wants no more than a purpose, and print it.
+
+    Args:
+        settings: of this command line.
+        purpose: as it was typed.
+        do: the act.
+        text: what it came to, with braces where the one that serves is named.
+        reason: why, or None.
+        as_json: print it under names that stay.
+    """
+    wanted = find_purpose(purpose)
+
+    async def on_purpose(connection: Any, _names: Names, by: "By") -> "Acted":
+        return await do(connection, wanted, by)
+
+    acted, names = act(settings, on_purpose, reason)
+    return tell(acted, names, text.format(names.called(acted.active)), as_json=as_json)
 
 
 async def _act(

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from monitor.cli.acting import REFUSED, Names, Reason, act, tell
+from monitor.cli.acting import Names, Reason, act, tell
 from monitor.cli.options import AsJson, ConfigFile, DataDir, EnvFile, read_settings
 from monitor.cli.purpose import PurposeName, find_purpose
 
@@ -40,10 +40,7 @@ def candidates(
         refs = [names.find(one) for one in providers]
         return await set_candidates(connection, wanted, refs, by, force=force), refs
 
-    done = act(settings, do, reason)
-    if done is None:
-        return REFUSED
-    (acted, refs), names = done
+    (acted, refs), names = act(settings, do, reason)
     order = ", ".join(names.called(ref) for ref in refs)
     text = f"{names.called(acted.active)} serves; the order is {order}."
     return tell(acted, names, text, as_json=as_json)

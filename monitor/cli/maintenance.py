@@ -7,7 +7,6 @@ import typer
 
 from monitor.cli.acting import (
     DONE,
-    REFUSED,
     For,
     Names,
     ProviderName,
@@ -59,10 +58,7 @@ def maintenance(
             return await end_maintenance(connection, ref, by)
         return await set_maintenance(connection, ref, starts_at, ends_at, by)
 
-    done = act(settings, do, reason)
-    if done is None:
-        return REFUSED
-    found, names = done
+    found, names = act(settings, do, reason)
     if as_json:
         print(json.dumps(as_dict(found), indent=2))
     else:

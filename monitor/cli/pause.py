@@ -1,13 +1,8 @@
 """`llm-monitor pause` and `resume`: whether anything moves by itself."""
 
-from typing import TYPE_CHECKING, Any
-
-from monitor.cli.acting import REFUSED, Names, Reason, act, tell
+from monitor.cli.acting import Reason, act_on_purpose
 from monitor.cli.options import AsJson, ConfigFile, DataDir, EnvFile, read_settings
-from monitor.cli.purpose import PurposeName, find_purpose
-
-if TYPE_CHECKING:
-    from monitor.storage.operator import Acted, By
+from monitor.cli.purpose import PurposeName
 
 
 def pause(
@@ -19,20 +14,11 @@ def pause(
     data_dir: DataDir = None,
 ) -> int:
     """Let nothing move by itself until resume; probes go on."""
+    from monitor.storage import operator
+
     settings = read_settings(config, env_file, data_dir)
-    wanted = find_purpose(purpose)
-
-    async def do(connection: Any, _names: Names, by: "By") -> "Acted":
-        from monitor.storage.operator import pause as pause_
-
-        return await pause_(connection, wanted, by)
-
-    done = act(settings, do, reason)
-    if done is None:
-        return REFUSED
-    acted, names = done
-    text = f"paused: {names.called(acted.active)} serves, and nothing moves before llm-monitor resume."
-    return tell(acted, names, text, as_json=as_json)
+    text = "paused: {} serves, and nothing moves before llm-monitor resume."
+    return act_on_purpose(settings, purpose, operator.pause, text, reason, as_json=as_json)
 
 
 def resume(
@@ -44,17 +30,8 @@ def resume(
     data_dir: DataDir = None,
 ) -> int:
     """End a pause: the rules decide again."""
+    from monitor.storage import operator
+
     settings = read_settings(config, env_file, data_dir)
-    wanted = find_purpose(purpose)
-
-    async def do(connection: Any, _names: Names, by: "By") -> "Acted":
-        from monitor.storage.operator import resume as resume_
-
-        return await resume_(connection, wanted, by)
-
-    done = act(settings, do, reason)
-    if done is None:
-        return REFUSED
-    acted, names = done
-    text = f"resumed: {names.called(acted.active)} serves, and the rules decide again."
-    return tell(acted, names, text, as_json=as_json)
+    text = "resumed: {} serves, and the rules decide again."
+    return act_on_purpose(settings, purpose, operator.resume, text, reason, as_json=as_json)

@@ -3,7 +3,6 @@
 from typing import TYPE_CHECKING, Any
 
 from monitor.cli.acting import (
-    REFUSED,
     For,
     Force,
     Names,
@@ -11,6 +10,7 @@ from monitor.cli.acting import (
     Reason,
     Until,
     act,
+    act_on_purpose,
     end_said,
     tell,
     until_said,
@@ -45,10 +45,7 @@ def promote(
         acted = await promote_(connection, wanted, names.find(provider), end, by, force=force)
         return acted, (await load_purposes(connection))[wanted].held
 
-    done = act(settings, do, reason)
-    if done is None:
-        return REFUSED
-    (acted, held), names = done
+    (acted, held), names = act(settings, do, reason)
     text = _moved(acted, names)
     if held:
         text += f" No return by itself {until_said(acted.until, 'before llm-monitor unpin')}."
@@ -76,10 +73,7 @@ def pin(
 
         return await pin_(connection, wanted, names.find(provider), end, by, force=force)
 
-    done = act(settings, do, reason)
-    if done is None:
-        return REFUSED
-    acted, names = done
+    acted, names = act(settings, do, reason)
     text = f"{_moved(acted, names)} Pinned {until_said(acted.until, 'until llm-monitor unpin')}."
     return tell(acted, names, text, as_json=as_json)
 
@@ -93,20 +87,11 @@ def unpin(
     data_dir: DataDir = None,
 ) -> int:
     """End a pin, and what holds the return after a promotion: the rules decide again."""
+    from monitor.storage import operator
+
     settings = read_settings(config, env_file, data_dir)
-    wanted = find_purpose(purpose)
-
-    async def do(connection: Any, _names: Names, by: "By") -> "Acted":
-        from monitor.storage.operator import unpin as unpin_
-
-        return await unpin_(connection, wanted, by)
-
-    done = act(settings, do, reason)
-    if done is None:
-        return REFUSED
-    acted, names = done
-    text = f"{names.called(acted.active)} serves, and the rules decide again."
-    return tell(acted, names, text, as_json=as_json)
+    text = "{} serves, and the rules decide again."
+    return act_on_purpose(settings, purpose, operator.unpin, text, reason, as_json=as_json)
 
 
 def _moved(acted: "Acted", names: Names) -> str:
