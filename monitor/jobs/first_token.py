@@ -4,14 +4,13 @@ It is made once: where there has never been a token. Whoever deletes the file or
 overruled at the next start; `llm-monitor token create` on the same machine makes another one at any time.
 """
 
-import os
-import secrets
 from pathlib import Path
 from typing import Any
 
 import structlog
 
 from monitor.domain.access import TokenRole
+from monitor.keyring.files import put
 from monitor.storage.tokens import create_token, first_token
 
 log = structlog.get_logger()
@@ -40,7 +39,7 @@ async def keep_first_token(connection: Any, folder: Path) -> Path | None:
             if not await first_token(connection):
                 return None
             made = await create_token(connection, name=NAME, role=TokenRole.ADMIN, lifetime=None, by=BY)
-            _write(path, made.text)
+            put(path, f"{made.text}\n")  # one that lies there opens nothing
     except OSError as error:
         if isinstance(error, ConnectionError | TimeoutError):
             raise
@@ -48,18 +47,3 @@ async def keep_first_token(connection: Any, folder: Path) -> Path | None:
         return None
     log.info("first_token_written", file=str(path), role=str(TokenRole.ADMIN))
     return path
-
-
-def _write(path: Path, text: str) -> None:
-    """Write a file at once, readable by its owner alone; one that lies there opens nothing."""
-    draft = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
-    descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-    try:
-        with os.fdopen(descriptor, "w", encoding="ascii") as file:
-            file.write(f"{text}\n")
-            file.flush()
-            os.fsync(descriptor)
-        draft.replace(path)
-    except BaseException:
-        draft.unlink(missing_ok=True)
-        raise

@@ -29,9 +29,18 @@ def replace(path: Path, text: str) -> None:
     """Change a file's content at once, keeping its mode and, where we may, its owner."""
     before = path.stat()
     draft = _draft(path, text, stat.S_IMODE(before.st_mode))
+    _take_place(draft, path, (before.st_uid, before.st_gid))
+
+
+def put(path: Path, text: str) -> None:
+    """Make a file that its owner alone reads, at once; one that lies there gives way, whatever its mode."""
+    _take_place(_draft(path, text, 0o600), path, (os.geteuid(), os.getegid()))
+
+
+def _take_place(draft: Path, path: Path, owner: tuple[int, int]) -> None:
     try:
-        if (before.st_uid, before.st_gid) != (os.geteuid(), os.getegid()):
-            os.chown(draft, before.st_uid, before.st_gid)
+        if owner != (os.geteuid(), os.getegid()):
+            os.chown(draft, *owner)
         draft.replace(path)
     except BaseException:
         draft.unlink(missing_ok=True)
