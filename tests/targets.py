@@ -1,6 +1,6 @@
 """Targets for tests, as the application's rows would make them, and a prober for them."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -25,11 +25,15 @@ LITELLM_WARNS = [  # of its own use of pydantic
 
 @asynccontextmanager
 async def running_prober(
-    *, overall_limit: int = 128, upstream_limit: int = 16, destinations: Destinations | None = None
+    *,
+    unseal: Callable[[SealedKey], str] = lambda sealed: sealed.text,
+    overall_limit: int = 128,
+    upstream_limit: int = 16,
+    destinations: Destinations | None = None,
 ) -> AsyncIterator[Prober]:
-    """A prober that is warm, whose keys are not encrypted."""
+    """A prober that is warm, whose keys are not encrypted unless something opens them."""
     prober = Prober(
-        unseal=lambda sealed: sealed.text,
+        unseal=unseal,
         now=lambda: datetime.now(UTC),
         overall_limit=overall_limit,
         upstream_limit=upstream_limit,

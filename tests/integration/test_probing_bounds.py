@@ -8,7 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import AsyncIterator
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 
 import httpx
 import pytest
@@ -180,12 +180,23 @@ async def test_a_server_that_accepts_nobody_is_unreachable_in_its_connect_time(p
                 one.close()
 
 
+async def test_litellm_is_left_as_it_was_found(prober: Prober, server: FaultServer) -> None:
+    import litellm
+
+    found = dict(vars(litellm))
+    async with running_prober() as another:
+        assert litellm.aclient_session is not found["aclient_session"]
+        result = await another.probe(server_target("openai-compatible", server.url), DEEP, POLICY)
+        assert result.outcome is Outcome.OK
+    assert [name for name, value in found.items() if vars(litellm)[name] is not value] == []
+
+
 async def test_a_key_that_does_not_open_is_told_without_a_request(server: FaultServer) -> None:
     def unseal(_: SealedKey) -> str:
         raise KeyUndecryptable("api_key:1")
 
-    prober = Prober(unseal=unseal, now=lambda: datetime.now(UTC))
-    result = await prober.probe(provider_target("openai", server.url), ProbeKind.LIGHT, POLICY)
+    async with running_prober(unseal=unseal) as prober:
+        result = await prober.probe(provider_target("openai", server.url), ProbeKind.LIGHT, POLICY)
     assert (result.outcome, result.detail) == (Outcome.AUTH_FAILED, "the stored key cannot be decrypted")
     assert server.seen == []
 
@@ -194,8 +205,8 @@ async def test_our_own_exception_is_a_result_with_its_type_alone(server: FaultSe
     def unseal(_: SealedKey) -> str:
         raise ZeroDivisionError(PLANTED_KEY)
 
-    prober = Prober(unseal=unseal, now=lambda: datetime.now(UTC))
-    result: ProbeResult = await prober.probe(provider_target("openai", server.url), DEEP, POLICY)
+    async with running_prober(unseal=unseal) as prober:
+        result: ProbeResult = await prober.probe(provider_target("openai", server.url), DEEP, POLICY)
     assert result.outcome is Outcome.PROBE_INVALID
     assert "ZeroDivisionError" in result.detail
     assert PLANTED_KEY not in repr(result)
