@@ -59,16 +59,16 @@ class _Listening:
         """Events, and a comment now and then, for as long as the listener may listen."""
         yield RESYNC.encode()  # the listener reads everything once it listens, and misses nothing in between
         while not self._ended:
-            self._heard.clear()
-            if not self._waiting:
-                try:
-                    async with asyncio.timeout(HEARTBEAT_SECONDS):
-                        await self._heard.wait()
-                except TimeoutError:
-                    pass
+            quiet = False
+            try:
+                async with asyncio.timeout(HEARTBEAT_SECONDS):
+                    await self._heard.wait()
+            except TimeoutError:
+                quiet = True
+            self._heard.clear()  # before anybody is asked: what is said meanwhile is heard the next time
             if self._ended or not await may_go_on():
                 return
-            if not self._waiting:
+            if quiet and not self._waiting:
                 yield b": still here\n\n"
             while self._waiting:
                 yield self._waiting.popleft().encode()

@@ -44,7 +44,9 @@ async def test_a_quiet_stream_shows_that_it_lives(monkeypatch: pytest.MonkeyPatc
     assert (await first(Events().tell(always), 2))[1].startswith(b":")
 
 
-async def test_a_stream_ends_when_its_token_does_and_with_the_daemon() -> None:
+@pytest.mark.timeout(30)
+async def test_a_stream_ends_when_its_token_does_and_with_the_daemon(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "HEARTBEAT_SECONDS", 1000.0)  # it is told, and does not look by chance
     hub = Events()
     may = True
 
