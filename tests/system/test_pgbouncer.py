@@ -2,8 +2,6 @@
 
 import asyncio
 import os
-import shutil
-import subprocess
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -18,6 +16,7 @@ from monitor.integration import LLMProviderIntegration
 from monitor.storage.address import Address
 from tests.application_rows import ApplicationRows
 from tests.daemon import free_port
+from tests.system.packages import installed
 
 CONFIG = """
 [databases]
@@ -32,22 +31,6 @@ default_pool_size = 2
 logfile = {folder}/log
 """
 SEEN_WITHIN_SECONDS = 2.0 + 1.0
-
-
-def installed() -> str:
-    """Debian's pgbouncer, installed where it is missing."""
-    if (program := shutil.which("pgbouncer", path="/usr/sbin:/usr/bin")) is None:
-        environment = os.environ | {"DEBIAN_FRONTEND": "noninteractive"}
-        for command in (["update"], ["install", "-y", "--no-install-recommends", "pgbouncer"]):
-            subprocess.run(
-                ["apt-get", "-qq", *command],  # noqa: S607 - wherever it is
-                check=True,
-                env=environment,
-                stdin=subprocess.DEVNULL,
-            )
-        program = shutil.which("pgbouncer", path="/usr/sbin:/usr/bin")
-    assert program is not None
-    return program
 
 
 def hand_over(folder: Path, socket: Path) -> str:
@@ -71,7 +54,7 @@ async def pgbouncer(upstream: Address, folder: Path) -> AsyncIterator[int]:
     # It refuses root, and the socket is open to the server's own account.
     account = hand_over(folder, Path(upstream.host))
     process = await asyncio.create_subprocess_exec(
-        await asyncio.to_thread(installed), "-q", "-u", account, str(config)
+        await asyncio.to_thread(installed, "pgbouncer"), "-q", "-u", account, str(config)
     )
     try:
         async with asyncio.timeout(20):
