@@ -10,6 +10,7 @@ from monitor.domain.eligibility import PROBED_BLOCKS, blocking_run
 from monitor.domain.failover import decide, hold_for
 from monitor.domain.failure import failure_of
 from monitor.domain.health import Health, HealthState, failing_streak
+from monitor.domain.outcome import Vote
 from monitor.domain.policy import Failback, Policy
 from monitor.domain.provider import ProviderRef
 from monitor.domain.search import eligible_since, gap_end, obstacle
@@ -181,6 +182,7 @@ def _until_failing(
         if run and not blocking_run(health, outcome, policy, situation.chosen_at):
             more = max(policy.block_count - len(run), 1)
             yield f"fail_over: {more} more {outcome} of {who} as well, {then}."
+    yield f"fail_over: {_requests_wanted(health, situation, now, policy, who)}, {then}."
     grace = situation.deciding_since + policy.start_grace
     if now < grace:
         yield f"Not before {grace:%H:%M:%S}, unless it failed before the daemon began to decide."
@@ -205,6 +207,21 @@ def _failures_wanted(health: Health, situation: Situation, now: datetime, policy
         left = max(policy.window_failures - failures, 1)
         words += f", or {left} more among its last {policy.window} results"
     return words
+
+
+def _requests_wanted(health: Health, situation: Situation, now: datetime, policy: Policy, who: str) -> str:
+    wanted = (
+        f"{policy.report_fall} failed requests in a row, or {policy.report_share:.0%} of "
+        f"{policy.report_window}, reported within {_seconds(policy.report_span)} s"
+    )
+    probe, since = health.last, situation.deciding_since
+    if situation.chosen_at is not None:
+        since = max(since, situation.chosen_at)
+    if probe is not None and probe.counts_as is Vote.FAILURE and probe.started_at > since:
+        ends = probe.ended_at + policy.report_span
+        if ends > now:
+            return f"{wanted} beside the last failure of {who}, before {ends:%H:%M:%S}"
+    return f"1 more failure of {who} with {wanted}"
 
 
 def _until_return(

@@ -47,7 +47,7 @@ def test_a_healthy_primary_is_left_after_three_failures() -> None:
     found = told(situation({A: GOOD_A, B: GOOD_B}))
     assert found.decision.rule is Rule.HOLD
     assert [one.eligible for one in found.candidates] == [True, True]
-    (sentence,) = found.next_moves
+    sentence, _ = found.next_moves
     assert sentence == (
         "fail_over: 3 more failures of primary in a row, at least 30 s from the first to the last, "
         "then fallback takes over once it passes a probe."
@@ -56,14 +56,14 @@ def test_a_healthy_primary_is_left_after_three_failures() -> None:
 
 def test_a_streak_is_counted_and_its_earliest_end_is_named() -> None:
     failing = observed((90, FAIL), of=A, onto=GOOD_A)
-    (sentence,) = told(situation({A: failing, B: GOOD_B})).next_moves
+    sentence, _ = told(situation({A: failing, B: GOOD_B})).next_moves
     assert "2 more failures of primary in a row, the last of them not before 12:02:01 (in 21 s)" in sentence
     assert "or 5 more among its last 20 results" in sentence
 
 
 def test_failures_from_before_an_operators_choice_do_not_count() -> None:
     failing = observed((90, FAIL), of=A, onto=GOOD_A)
-    (sentence,) = told(situation({A: failing, B: GOOD_B}, chosen_at=95)).next_moves
+    sentence, _ = told(situation({A: failing, B: GOOD_B}, chosen_at=95)).next_moves
     assert "3 more failures" in sentence
 
 

@@ -18,8 +18,52 @@ THEN = ", then fallback takes over once it passes a probe."
 
 
 def told(found: Situation, now: float = 100, policy: Policy = POLICY) -> list[str]:
+    """What probes alone would have to show."""
+    return [one for one in told_all(found, now, policy) if "reported within" not in one]
+
+
+def told_all(found: Situation, now: float = 100, policy: Policy = POLICY) -> list[str]:
     names = {A: "primary", B: "fallback", C: "third"}
     return list(explain(found, at(now), policy, names.__getitem__).next_moves)
+
+
+REPORTS = "5 failed requests in a row, or 50% of 20, reported within 60 s"
+
+
+def test_reported_requests_and_one_failed_probe_are_a_way_out() -> None:
+    found = situation({A: GOOD_A, B: GOOD_B})
+    assert told_all(found) == [
+        f"{STREAK}{THEN}",
+        f"fail_over: 1 more failure of primary with {REPORTS}{THEN}",
+    ]
+    strict = replace(POLICY, report_fall=2, report_share=0.25, report_window=8, report_span=seconds(10))
+    assert (
+        "2 failed requests in a row, or 25% of 8, reported within 10 s" in told_all(found, policy=strict)[1]
+    )
+
+
+def test_after_a_failed_probe_reported_requests_alone_are_wanted_while_it_is_fresh() -> None:
+    failing = observed((90, FAIL), onto=GOOD_A)
+    found = situation({A: failing, B: GOOD_B})
+    beside = f"fail_over: {REPORTS} beside the last failure of primary, before 12:02:31{THEN}"
+    another = f"fail_over: 1 more failure of primary with {REPORTS}{THEN}"
+    assert told_all(found)[1] == beside
+    assert told_all(found, now=150.9)[1] == beside
+    assert told_all(found, now=151)[1] == another
+    assert told_all(replace(found, chosen_at=at(90)))[1] == another
+    assert told_all(replace(found, chosen_at=at(89)))[1] == beside
+    assert told_all(replace(found, deciding_since=at(90)))[1] == another
+
+
+def test_a_block_or_a_pass_is_no_failure_beside_which_requests_count() -> None:
+    refused = observed((95, AUTH), onto=GOOD_A)
+    assert "1 more failure of primary with" in told_all(situation({A: refused, B: GOOD_B}))[-1]
+
+
+def test_requests_move_nothing_while_nothing_may_move() -> None:
+    good = {A: GOOD_A, B: GOOD_B}
+    for kept in (situation(good, paused=True), situation(good, pinned=True)):
+        assert "reported" not in " ".join(told_all(kept))
 
 
 def test_failures_that_came_too_fast_ask_for_one_more() -> None:
