@@ -1,7 +1,6 @@
 """What the commands of an operator share: who acts, onto whom, until when, and how the answer looks."""
 
 import asyncio
-import json
 import os
 import pwd
 import socket
@@ -12,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 
-from monitor.cli.console import plain
+from monitor.cli.console import plain, show_json
 from monitor.cli.purpose import find_instant, find_purpose, find_span, instant
 from monitor.cli.refusal import Refused
 
@@ -173,7 +172,7 @@ def end_said(span: str | None, until: str | None) -> datetime | timedelta | None
 def tell(acted: "Acted", names: Names, text: str, *, as_json: bool) -> int:
     """Print what an act came to."""
     if as_json:
-        print(json.dumps(as_dict(acted, names), indent=2))
+        show_json(as_dict(acted, names))
         return DONE
     unchanged = "" if acted.changed else " Nothing has changed: it was so already."
     print(f"{acted.purpose}: {plain(text)}{unchanged}")

@@ -1,8 +1,6 @@
 """`llm-monitor config`: the settings in force, and where each came from."""
 
-import json
-
-from monitor.cli.console import show_table
+from monitor.cli.console import show_json, show_table
 from monitor.cli.options import AsJson, ConfigFile, DataDir, EnvFile, read_settings
 
 
@@ -12,7 +10,7 @@ def config(
     """Show the settings in force, secrets masked, and where each came from."""
     effective = read_settings(config, env_file, data_dir).effective()
     if as_json:
-        print(json.dumps([one._asdict() for one in effective], indent=2))
+        show_json([one._asdict() for one in effective])
         return 0
     show_table(
         "settings", ("NAME", "VALUE", "FROM"), [(one.name, one.shown or "-", one.origin) for one in effective]

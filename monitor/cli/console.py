@@ -1,9 +1,11 @@
 """How answers look: tables, marks and ages, on a terminal and in a pipe."""
 
+import json
 import re
 import sys
 from collections.abc import Sequence
 from datetime import timedelta
+from typing import Any
 
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff]")
 _STYLES = {
@@ -49,6 +51,11 @@ def age(span: timedelta) -> str:
 def seconds(value: float | None) -> str:
     """A duration of a probe; a dash where there is none."""
     return "-" if value is None else f"{value:.3f} s"
+
+
+def show_json(answer: Any) -> None:
+    """An answer for a program: on standard output, and nothing beside it."""
+    print(json.dumps(answer, indent=2))
 
 
 def show_table(title: str, headers: Sequence[str], rows: Sequence[Sequence[str]]) -> None:

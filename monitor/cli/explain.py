@@ -1,10 +1,10 @@
 """`llm-monitor explain`: why a purpose stands as it does, now or then, and what would move it."""
 
 import asyncio
-import json
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
+from monitor.cli.console import show_json
 from monitor.cli.options import AsJson, ConfigFile, DataDir, EnvFile, read_settings
 from monitor.cli.purpose import At, PurposeName, find_instant, find_purpose
 
@@ -33,7 +33,7 @@ def explain(
         raise Refused(f"--at {at}: that is yet to come")
     report = explain_report.explain_record(wanted, record, settings.policy_for(wanted), now=moment is None)
     if as_json:
-        print(json.dumps(explain_report.as_json(report), indent=2))
+        show_json(explain_report.as_json(report))
     else:
         explain_report.show(report)
     return 0

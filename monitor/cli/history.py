@@ -1,10 +1,10 @@
 """`llm-monitor history`: who served when, by which rule, on which results, and what operators did."""
 
 import asyncio
-import json
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
+from monitor.cli.console import show_json
 from monitor.cli.options import AsJson, ConfigFile, DataDir, EnvFile, read_settings
 from monitor.cli.purpose import PurposeName, Since, find_purpose, find_span, instant
 
@@ -29,7 +29,7 @@ def history(
     wanted, span = find_purpose(purpose), find_span(since)
     lines, until = asyncio.run(_read(settings, wanted, span))
     if as_json:
-        print(json.dumps({"purpose": wanted, "events": _as_json(lines, until)}, indent=2))
+        show_json({"purpose": wanted, "events": as_dicts(lines, until)})
     else:
         _show(wanted, since, lines, until)
     return 0
@@ -81,7 +81,13 @@ def _show(purpose: "Purpose", since: str, lines: "list[Line]", until: "datetime"
             print(f"    {plain(result)}")
 
 
-def _as_json(lines: "list[Line]", until: "datetime") -> list[dict[str, Any]]:
+def as_dicts(lines: "list[Line]", until: "datetime") -> list[dict[str, Any]]:
+    """Lines under names that stay, the newest last.
+
+    Args:
+        lines: in the order of time.
+        until: the end of the span.
+    """
     return [
         {
             "at": line.at.isoformat(),

@@ -1,6 +1,5 @@
 """`llm-monitor maintenance`: take a provider out of service, now or in a span to come."""
 
-import json
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -16,7 +15,7 @@ from monitor.cli.acting import (
     end_said,
     until_said,
 )
-from monitor.cli.console import plain
+from monitor.cli.console import plain, show_json
 from monitor.cli.options import AsJson, ConfigFile, DataDir, EnvFile, read_settings
 from monitor.cli.purpose import find_instant, instant
 from monitor.cli.refusal import Refused
@@ -60,7 +59,7 @@ def maintenance(
 
     found, names = act(settings, do, reason)
     if as_json:
-        print(json.dumps(as_dict(found), indent=2))
+        show_json(as_dict(found))
     else:
         unchanged = "" if found.changed else " Nothing has changed: it was so already."
         print(f"{plain(names.called(found.provider))}: {_told(found, ended=end)}{unchanged}")

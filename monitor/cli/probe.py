@@ -1,12 +1,11 @@
 """`llm-monitor probe`: one real probe of one row, now."""
 
 import asyncio
-import json
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from monitor.cli.console import mark, plain, seconds
+from monitor.cli.console import mark, plain, seconds, show_json
 from monitor.cli.options import AsJson, ConfigFile, DataDir, EnvFile, quiet_logs, read_settings
 from monitor.domain.outcome import OUTCOME_WORDS, Outcome, ProbeResult
 from monitor.domain.provider import ProviderRef, Purpose
@@ -36,7 +35,7 @@ def probe(
     quiet_logs(settings)
     target, result = asyncio.run(_probe(settings, provider, purpose, kind))
     if as_json:
-        print(json.dumps(_as_json(target, result), indent=2))
+        show_json(as_dict(target, result))
     else:
         _show(target, result)
     return 0 if result.outcome is Outcome.OK else 1
@@ -107,7 +106,8 @@ def _tokens(result: ProbeResult) -> str | None:
     return "{} in, {} out".format(*known)
 
 
-def _as_json(target: Target, result: ProbeResult) -> dict[str, Any]:
+def as_dict(target: Target, result: ProbeResult) -> dict[str, Any]:
+    """A probe under names that stay."""
     return {
         "provider": str(target.id.provider),
         "name": target.name,

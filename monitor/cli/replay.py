@@ -1,12 +1,12 @@
 """`llm-monitor replay`: what was recorded, decided again, under the policy in force or another."""
 
 import asyncio
-import json
 from datetime import timedelta
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from monitor.cli.console import show_json
 from monitor.cli.options import AsJson, ConfigFile, DataDir, EnvFile, read_settings
 from monitor.cli.purpose import PurposeName, Since, find_purpose, find_span
 
@@ -48,7 +48,7 @@ def replay(
     record = asyncio.run(_read(settings, wanted, span))
     report = replay_report.compare(wanted, record, record.as_of - span, policy, free=bool(changes))
     if as_json:
-        print(json.dumps(replay_report.as_json(report), indent=2))
+        show_json(replay_report.as_json(report))
     else:
         replay_report.show(report, span=since)
     return 0 if report.reproduced or changes else 1

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from monitor.cli.console import plain
-from monitor.cli.options import ConfigFile, DataDir, EnvFile, quiet_logs, read_settings
+from monitor.cli.console import show_json
+from monitor.cli.options import AsJson, ConfigFile, DataDir, EnvFile, quiet_logs, read_settings
 from monitor.cli.refusal import Refused
 
 if TYPE_CHECKING:
-    from monitor.jobs.seal_keys import Survey
+    from monitor.cli.sealing_report import Sealing
     from monitor.keyring import Keyring
     from monitor.settings import Settings
 
@@ -37,6 +37,7 @@ def rotate_key(
     prune: Annotated[
         bool, typer.Option("--prune", help="Afterwards take earlier keys out of the data folder's key file.")
     ] = False,
+    as_json: AsJson = False,
     config: ConfigFile = None,
     env_file: EnvFile = None,
     data_dir: DataDir = None,
@@ -51,6 +52,7 @@ def rotate_key(
             stopped=application_stopped,
             skip=skip_unreadable,
             prune=prune,
+            as_json=as_json,
         )
     )
 
@@ -58,6 +60,7 @@ def rotate_key(
 def encrypt_server_keys(
     dry_run: DryRun = False,
     application_stopped: Stopped = False,
+    as_json: AsJson = False,
     config: ConfigFile = None,
     env_file: EnvFile = None,
     data_dir: DataDir = None,
@@ -65,83 +68,99 @@ def encrypt_server_keys(
     """Seal the keys of servers that stand in plain text, as the older application left them."""
     settings = read_settings(config, env_file, data_dir)
     quiet_logs(settings)
-    return asyncio.run(_encrypt(settings, dry_run=dry_run, stopped=application_stopped))
+    from monitor.cli import sealing_report
 
-
-async def _rotate(settings: "Settings", *, dry_run: bool, stopped: bool, skip: bool, prune: bool) -> int:
-    from monitor.cli.database import open_database
-    from monitor.jobs.seal_keys import name_rows, refuse_others, rotate, survey, wait_for_daemons
-    from monitor.keyring import replace_keys
-    from monitor.storage.sealing import claim_sealing
-
-    async with open_database(settings) as connection:
-        if not dry_run:
-            await claim_sealing(connection)
-        keyring, file = _keyring(settings), _key_file(settings)
-        if prune and file is None:
-            raise Refused(
-                "--prune: the keys are not in a file of ours: take the earlier one out of "
-                "MONITOR_OLD_ENCRYPTION_KEYS when no row needs it"
-            )
-        found = await survey(connection, keyring)
-        if found.unreadable and not skip:
-            print(f"opens with none of the keys: {plain(name_rows(found.unreadable))}")
-            print("nothing was changed: store them anew, or say --skip-unreadable to leave them as they are")
-            return 1
-        # What an interrupted rotation left behind is finished first: it needs no further key.
-        renew = file is not None and not found.stale
-        wanted = found.current if renew else found.stale
-        if not stopped:
-            refuse_others(wanted)
-        if dry_run:
-            if not renew:
-                await wait_for_daemons(connection, keyring.ids[0])
-            print(f"would seal {_count(len(wanted))} with {'a new key' if renew else 'the current key'}")
-            return 0
-        if file is not None and renew:
-            _renew(file, keyring)
-        await wait_for_daemons(connection, keyring.ids[0], FILE_SECONDS if file is not None else 0.0)
-        done = await rotate(
-            connection, keyring, application_stopped=stopped, skip_unreadable=skip, by=_who("rotate-key")
-        )
-        await _tell(connection, keyring, done)
-        if prune and file is not None:
-            replace_keys(file, _keys(file)[:1])
-            print(f"{file} holds the new key alone: older copies of the database need the earlier ones")
-        elif file is not None:
-            print(f"{file} holds the new key and the earlier ones: keep a copy elsewhere")
+    found = asyncio.run(_encrypt(settings, dry_run=dry_run, stopped=application_stopped))
+    if as_json:
+        show_json(sealing_report.as_dict(found))
+    else:
+        sealing_report.show_encryption(found)
     return 0
 
 
-async def _tell(connection: Any, keyring: "Keyring", done: "Survey") -> None:
-    from monitor.jobs.seal_keys import living_daemons, name_rows
-
-    if done.stale:
-        print(f"sealed {_count(len(done.stale))} with the current key: {plain(name_rows(done.stale))}")
-    else:
-        print(f"nothing to do: the current key has sealed all {len(done.current)} stored keys")
-    if done.unreadable:
-        print(f"left as they are, for they do not open: {plain(name_rows(done.unreadable))}")
-    if done.plain:
-        print(f"in plain text: {plain(name_rows(done.plain))}; llm-monitor encrypt-server-keys seals them")
-    for daemon in await living_daemons(connection):
-        if daemon.key_ids[:1] != keyring.ids[:1]:
-            print(
-                f"the daemon on {plain(daemon.host)} (pid {daemon.pid}) still seals with an earlier key: "
-                "make the current one its BYOK_ENCRYPTION_KEY before you take the earlier one away"
-            )
-
-
-async def _encrypt(settings: "Settings", *, dry_run: bool, stopped: bool) -> int:
+async def _rotate(
+    settings: "Settings", *, dry_run: bool, stopped: bool, skip: bool, prune: bool, as_json: bool
+) -> int:
+    from monitor.cli import sealing_report
     from monitor.cli.database import open_database
+    from monitor.keyring import replace_keys
+
+    file = _key_file(settings)
+    if prune and file is None:
+        raise Refused(
+            "--prune: the keys are not in a file of ours: take the earlier one out of "
+            "MONITOR_OLD_ENCRYPTION_KEYS when no row needs it"
+        )
+    async with open_database(settings) as connection:
+        found = await _seal_anew(connection, settings, file, dry_run=dry_run, stopped=stopped, skip=skip)
+    if not as_json:
+        sealing_report.show_rotation(found)
+    pruned = found.done and prune and file is not None
+    if pruned and file is not None:
+        replace_keys(file, _keys(file)[:1])
+    if as_json:
+        show_json(sealing_report.as_dict(found, file, pruned=pruned))
+    elif found.done and file is not None:
+        sealing_report.show_key_file(file, pruned=pruned)
+    return 0 if found.done or found.dry_run else 1
+
+
+async def _seal_anew(
+    connection: Any, settings: "Settings", file: Path | None, *, dry_run: bool, stopped: bool, skip: bool
+) -> "Sealing":
+    from monitor.cli.sealing_report import Sealing
+    from monitor.jobs.seal_keys import living_daemons, refuse_others, rotate, survey, wait_for_daemons
+    from monitor.storage.sealing import claim_sealing
+
+    if not dry_run:
+        await claim_sealing(connection)
+    keyring = _keyring(settings)
+    found = await survey(connection, keyring)
+    if found.unreadable and not skip:
+        return Sealing(done=False, current=len(found.current), unreadable=found.unreadable, plain=found.plain)
+    # What an interrupted rotation left behind is finished first: it needs no further key.
+    renew = file is not None and not found.stale
+    wanted = found.current if renew else found.stale
+    if not stopped:
+        refuse_others(wanted)
+    if dry_run:
+        if not renew:
+            await wait_for_daemons(connection, keyring.ids[0])
+        return Sealing(
+            done=False,
+            dry_run=True,
+            sealed=wanted,
+            current=0 if renew else len(found.current),
+            unreadable=found.unreadable,
+            plain=found.plain,
+            new_key=renew,
+        )
+    if file is not None and renew:
+        _renew(file, keyring)
+    await wait_for_daemons(connection, keyring.ids[0], FILE_SECONDS if file is not None else 0.0)
+    done = await rotate(
+        connection, keyring, application_stopped=stopped, skip_unreadable=skip, by=_who("rotate-key")
+    )
+    return Sealing(
+        sealed=done.stale,
+        current=len(done.current),
+        unreadable=done.unreadable,
+        plain=done.plain,
+        behind=[one for one in await living_daemons(connection) if one.key_ids[:1] != keyring.ids[:1]],
+        new_key=renew,
+    )
+
+
+async def _encrypt(settings: "Settings", *, dry_run: bool, stopped: bool) -> "Sealing":
+    from monitor.cli.database import open_database
+    from monitor.cli.sealing_report import Sealing
     from monitor.jobs.seal_keys import encrypt_server_keys, name_rows, survey, wait_for_daemons
 
     async with open_database(settings) as connection:
         keyring = _keyring(settings)
         found = (await survey(connection, keyring)).plain
         if not found:
-            print("nothing to do: no server's key stands in plain text")
-            return 0
+            return Sealing(done=not dry_run, dry_run=dry_run)
         if not stopped:
             raise Refused(
                 f"{name_rows(found)}: the older application reads these keys as they stand: stop it, or move "
@@ -149,11 +168,9 @@ async def _encrypt(settings: "Settings", *, dry_run: bool, stopped: bool) -> int
             )
         await wait_for_daemons(connection, keyring.ids[0])
         if dry_run:
-            print(f"would seal {_count(len(found))}: {plain(name_rows(found))}")
-            return 0
+            return Sealing(done=False, dry_run=True, sealed=found, plain=found)
         done = await encrypt_server_keys(connection, keyring, by=_who("encrypt-server-keys"))
-    print(f"sealed {_count(len(done))}: {plain(name_rows(done))}")
-    return 0
+    return Sealing(sealed=done)
 
 
 def _keyring(settings: "Settings") -> "Keyring":
@@ -189,10 +206,6 @@ def _renew(file: Path, keyring: "Keyring") -> None:
 
     replace_keys(file, (generate(), *_keys(file)))
     keyring.refresh()
-
-
-def _count(number: int) -> str:
-    return f"{number} stored key{'' if number == 1 else 's'}"
 
 
 def _who(command: str) -> str:

@@ -1,9 +1,9 @@
 """`llm-monitor status`: who serves, how the providers are, and what moved."""
 
 import asyncio
-import json
 from typing import TYPE_CHECKING
 
+from monitor.cli.console import show_json
 from monitor.cli.options import AsJson, ConfigFile, DataDir, EnvFile, read_settings
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ def status(
     found = asyncio.run(_read(settings))
     database = find_database(settings).describe()
     if as_json:
-        print(json.dumps(status_report.as_json(found, database), indent=2))
+        show_json(status_report.as_json(found, database))
     else:
         from monitor.cli import status_page
 

@@ -57,7 +57,7 @@ def as_json(status: Status, database: str) -> dict[str, Any]:
         "database": database,
         "daemons": [_daemon(one) for one in status.daemons],
         "purposes": [_purpose(status, one) for one in status.purposes],
-        "providers": [_provider(one, status.as_of) for one in status.providers],
+        "providers": [_provider(status, one) for one in status.providers],
         "problems": [
             {"subject": one.subject, "message": one.message, "since": one.since.isoformat()}
             for one in status.problems
@@ -110,6 +110,7 @@ def _daemon(daemon: DaemonRow) -> dict[str, Any]:
 
 
 def _purpose(status: Status, purpose: PurposeStatus) -> dict[str, Any]:
+    pinned, held = is_pinned(purpose, status.as_of), is_held(purpose, status.as_of)
     return {
         "purpose": purpose.purpose,
         "health": purpose_health(status, purpose),
@@ -121,10 +122,10 @@ def _purpose(status: Status, purpose: PurposeStatus) -> dict[str, Any]:
         "seen": purpose.is_seen,
         "stranded_since": _instant(purpose.stranded_since),
         "paused": purpose.paused,
-        "pinned": is_pinned(purpose, status.as_of),
-        "pinned_until": _instant(purpose.pinned_until),
-        "held": is_held(purpose, status.as_of),
-        "held_until": _instant(purpose.held_until),
+        "pinned": _named(status, purpose.pinned) if pinned else None,
+        "pinned_until": _instant(purpose.pinned_until) if pinned else None,
+        "held": held,
+        "held_until": _instant(purpose.held_until) if held else None,
     }
 
 
@@ -135,12 +136,14 @@ def _named(status: Status, ref: ProviderRef | None) -> Mapping[str, str | None] 
     return {"provider": str(ref), "name": provider.name if provider else None}
 
 
-def _provider(provider: ProviderStatus, now: datetime) -> dict[str, Any]:
+def _provider(status: Status, provider: ProviderStatus) -> dict[str, Any]:
+    now = status.as_of
     return {
         "provider": str(provider.ref),
         "name": provider.name,
         "kind": provider.kind,
         "enabled": provider.enabled,
+        "serves": [one.purpose for one in status.purposes if one.active == provider.ref],
         "maintenance": _maintenance(provider, now),
         "targets": [_target(one, now) for one in provider.beliefs],
     }
@@ -161,7 +164,7 @@ def _maintenance(provider: ProviderStatus, now: datetime) -> dict[str, Any] | No
 def _target(belief: Belief, now: datetime) -> dict[str, Any]:
     return {
         "purpose": belief.purpose,
-        "health": effective(belief, now),
+        "status": effective(belief, now),
         "state": belief.state,
         "since": _instant(belief.since),
         "eligible": belief.eligible,

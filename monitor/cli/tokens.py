@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from monitor.cli.console import plain, show_table
+from monitor.cli.console import plain, show_json, show_table
 from monitor.cli.options import AsJson, ConfigFile, DataDir, EnvFile, read_settings
 from monitor.cli.refusal import Refused
 from monitor.domain.access import TokenRole, check_name
@@ -41,6 +41,7 @@ def create(
     role: Role,
     name: Name = None,
     expires: Expires = None,
+    as_json: AsJson = False,
     config: ConfigFile = None,
     env_file: EnvFile = None,
     data_dir: DataDir = None,
@@ -54,6 +55,17 @@ def create(
     lifetime = _lifetime(expires) if expires is not None else None
     made = asyncio.run(_create(read_settings(config, env_file, data_dir), whose, role, lifetime, by))
     end = f"expires {_instant(made.expires_at)}" if made.expires_at else "never expires"
+    if as_json:
+        show_json(
+            {
+                "id": made.id,
+                "token": made.text,
+                "name": whose,
+                "role": role,
+                "expires_at": made.expires_at.isoformat() if made.expires_at else None,
+            }
+        )
+        return 0
     # The token alone on standard output: it can be put into a file or a variable as it is.
     print(made.text)
     print(
@@ -99,13 +111,16 @@ def list_(
 @tokens.command("revoke")
 def revoke(
     id_: Annotated[int, typer.Argument(metavar="ID", min=1, help="As `token list` shows it.")],
+    as_json: AsJson = False,
     config: ConfigFile = None,
     env_file: EnvFile = None,
     data_dir: DataDir = None,
 ) -> int:
     """End a token, and every login that was made with it, at once and for good."""
     name, known = asyncio.run(_revoke(read_settings(config, env_file, data_dir), id_))
-    if name is not None:
+    if as_json and known:
+        show_json({"id": id_, "name": name, "revoked": name is not None})
+    elif name is not None:
         print(f"token {id_} ({plain(name)}) is revoked")
     elif known:
         print(f"token {id_} was revoked before")

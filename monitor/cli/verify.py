@@ -5,8 +5,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from monitor.cli.console import mark, plain
-from monitor.cli.options import ConfigFile, DataDir, EnvFile, quiet_logs, read_settings
+from monitor.cli.console import mark, plain, show_json
+from monitor.cli.options import AsJson, ConfigFile, DataDir, EnvFile, quiet_logs, read_settings
 from monitor.domain.provider import ProviderRef, Purpose
 
 if TYPE_CHECKING:
@@ -24,6 +24,7 @@ def verify(
     inference: Annotated[
         bool, typer.Option("--inference", help="Also make a real request to each active provider.")
     ] = False,
+    as_json: AsJson = False,
     config: ConfigFile = None,
     env_file: EnvFile = None,
     data_dir: DataDir = None,
@@ -31,10 +32,32 @@ def verify(
     """Check the active provider, key, call, health and fallback of each purpose. Exit 1 when one fails."""
     settings = read_settings(config, env_file, data_dir)
     quiet_logs(settings)
-    return asyncio.run(_verify(settings, purpose, inference))
+    checks = asyncio.run(_verify(settings, purpose, inference))
+    passed = {one: all(check.good is not False for check in found) for one, found in checks.items()}
+    if as_json:
+        show_json(
+            {
+                "purposes": [
+                    {
+                        "purpose": one,
+                        "passed": passed[one],
+                        "checks": [{"good": check.good, "text": check.text} for check in found],
+                    }
+                    for one, found in checks.items()
+                ]
+            }
+        )
+    elif not checks:
+        print(f"{mark(False)} no purpose has an active provider: write a row into active_providers")
+    else:
+        for one, found in checks.items():
+            _show(one, found)
+    return 0 if checks and all(passed.values()) else 1
 
 
-async def _verify(settings: "Settings", only: Purpose | None, inference: bool) -> int:
+async def _verify(
+    settings: "Settings", only: Purpose | None, inference: bool
+) -> "dict[Purpose, list[Check]]":
     from monitor.cli.database import open_database
     from monitor.cli.keys import database_clock, open_unseal
     from monitor.cli.verify_checks import Records, check_purpose, read_pointers
@@ -55,14 +78,10 @@ async def _verify(settings: "Settings", only: Purpose | None, inference: bool) -
         now = await database_clock(connection)
     pointers = read_pointers(records)
     purposes = [only] if only else [one for one in Purpose if one in pointers]
-    if not purposes:
-        print(f"{mark(False)} no purpose has an active provider: write a row into active_providers")
-        return 1
     checks = {purpose: check_purpose(records, purpose, pointers.get(purpose)) for purpose in purposes}
     if inference:
         await _infer(records, pointers, checks, settings, now)
-    shown = [_show(purpose, found) for purpose, found in checks.items()]  # every one, bad or not
-    return 0 if all(shown) else 1
+    return checks
 
 
 async def _infer(
@@ -108,8 +127,7 @@ async def _inference(
     return Check(result.outcome is Outcome.OK, f"inference: {OUTCOME_WORDS[result.outcome]}{took}{detail}")
 
 
-def _show(purpose: Purpose, checks: "list[Check]") -> bool:
+def _show(purpose: Purpose, checks: "list[Check]") -> None:
     print(purpose)
     for check in checks:
         print(f"  {mark(check.good)} {check.text}")
-    return all(check.good is not False for check in checks)

@@ -149,6 +149,9 @@ async def test_generate_key_adds_one_key_and_never_a_second(tmp_path: Path) -> N
 async def test_generate_key_without_a_file_prints_a_line_for_one() -> None:
     answer = await llm_monitor("generate-key")
     assert re.fullmatch(r"BYOK_ENCRYPTION_KEY=[\w-]{43}=\n", answer.out)
+    told = (await llm_monitor("generate-key", "--json")).json
+    assert (told["variable"], told["env_file"]) == ("BYOK_ENCRYPTION_KEY", None)
+    assert re.fullmatch(r"[\w-]{43}=", told["key"])
 
 
 async def test_a_reader_that_leaves_is_no_fault() -> None:

@@ -129,6 +129,11 @@ async def test_verify_fails_for_one_key_that_does_not_open(database: Address, ro
     answer = await llm_monitor("verify", "chat", env=environment(database, BYOK_ENCRYPTION_KEY=KEY))
     assert answer.code == 1
     assert "✗ fallback: the stored key opens with neither" in answer.out
+    told = await llm_monitor("verify", "--json", env=environment(database, BYOK_ENCRYPTION_KEY=KEY))
+    [chat] = told.json["purposes"]
+    assert (told.code, chat["purpose"], chat["passed"]) == (1, "chat", False)
+    [bad] = [check for check in chat["checks"] if check["good"] is False]
+    assert bad["text"].startswith("fallback: the stored key opens with neither")
 
 
 async def test_verify_does_not_let_embeddings_change_their_space(

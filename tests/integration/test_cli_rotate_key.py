@@ -117,8 +117,13 @@ async def test_a_key_that_does_not_open_stops_all_of_it_unless_it_may_be_left(
     assert answer.code == 1
     assert "opens with none of the keys: api_key:2 (groq/main), api_key:3 (cohere/main)" in answer.out
     assert await stored(connection) == before
-    answer = await run(database, "rotate-key", "--skip-unreadable")
-    assert answer.code == 0
+    told = await run(database, "rotate-key", "--json")
+    assert (told.code, told.json["done"], told.json["sealed"]) == (1, False, [])
+    assert [one["provider"] for one in told.json["unreadable"]] == ["api_key:2", "api_key:3"]
+    answer = await run(database, "rotate-key", "--skip-unreadable", "--json")
+    assert (answer.code, answer.json["done"], answer.json["key_file"]) == (0, True, None)
+    assert {one["provider"] for one in answer.json["sealed"]} == {"ai_server:1", "api_key:1"}
+    assert answer.json["plain"] == [{"provider": "ai_server:2", "name": "plain"}]
     after = await stored(connection)
     assert Keyring(NEW).unseal(after["api_key:1"]) == PLANTED_KEY
     assert [after[ref] for ref in ("api_key:2", "api_key:3")] == [before["api_key:2"], before["api_key:3"]]
@@ -161,12 +166,15 @@ async def test_a_living_daemon_has_to_hold_the_new_key_first(
     refused = await run(database, "rotate-key")
     assert refused.code == 2
     assert "the daemon on box (pid 77) does not hold the current encryption key" in refused.err
-    assert (await run(database, "rotate-key", "--dry-run")).code == 2
+    assert (await run(database, "rotate-key", "--dry-run", "--json")).refused()
     assert await stored(connection) == before
     await beat(connection, replace(daemon, key_ids=Keyring(OLD, [NEW]).ids))
     done = await run(database, "rotate-key")
     assert done.code == 0
     assert "the daemon on box (pid 77) still seals with an earlier key" in done.out
+    told = (await run(database, "rotate-key", "--json")).json
+    assert (told["done"], told["sealed"], told["current"]) == (True, [], 2)
+    assert told["daemons_behind"] == [{"host": "box", "pid": 77}]
     await beat(connection, daemon)
     await connection.execute("UPDATE monitor.daemons SET heartbeat_at = now() - interval '1 minute'")
     back = {"BYOK_ENCRYPTION_KEY": OLD, "MONITOR_OLD_ENCRYPTION_KEYS": NEW}
@@ -226,6 +234,9 @@ async def test_servers_keys_in_plain_text_are_sealed_when_the_application_is_sto
     assert "ai_server:2 (plain): the older application reads these keys as they stand" in refused.err
     dry = await run(database, "encrypt-server-keys", "--application-stopped", "--dry-run")
     assert (dry.code, dry.out) == (0, "would seal 1 stored key: ai_server:2 (plain)\n")
+    told = await run(database, "encrypt-server-keys", "--application-stopped", "--dry-run", "--json")
+    assert (told.code, told.json["done"], told.json["dry_run"]) == (0, False, True)
+    assert told.json["sealed"] == [{"provider": "ai_server:2", "name": "plain"}]
     assert await stored(connection) == before
     done = await run(database, "encrypt-server-keys", "--application-stopped")
     assert (done.code, done.out) == (0, "sealed 1 stored key: ai_server:2 (plain)\n")

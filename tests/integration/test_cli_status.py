@@ -122,7 +122,7 @@ async def test_status_tells_who_serves_and_how_everybody_is(database: Address, c
     assert (chat["health"], chat["rule"], chat["generation"], chat["seen"]) == ("healthy", "adopted", 1, True)
     providers = {each["provider"]: each for each in told["providers"]}
     [target] = providers[one]["targets"]
-    assert (target["health"], target["last_outcome"], target["latency_seconds"], target["ttft_seconds"]) == (
+    assert (target["status"], target["last_outcome"], target["latency_seconds"], target["ttft_seconds"]) == (
         "healthy",
         "ok",
         0.25,
@@ -177,10 +177,13 @@ async def test_a_database_never_migrated_is_told_so_and_migrate_mends_it(empty_d
     check = await llm_monitor("migrate", "--check", env=env)
     assert check.code == 1
     assert "pending: 0001_application_tables" in check.out
+    pending = await llm_monitor("migrate", "--check", "--json", env=env)
+    assert (pending.code, pending.json["pending"][0]) == (1, "0001_application_tables")
     first = await llm_monitor("migrate", env=env)
     assert first.code == 0
     assert "applied: 0001_application_tables" in first.out
     assert (await llm_monitor("migrate", env=env)).out == "nothing to apply\n"
+    assert (await llm_monitor("migrate", "--json", env=env)).json == {"applied": []}
     assert (await llm_monitor("migrate", "--check", env=env)).code == 0
     assert (await llm_monitor("status", env=env)).code == 1
 

@@ -54,6 +54,19 @@ async def test_tokens_are_listed_without_their_secrets(database: Address) -> Non
     assert not {"secret_sha256", "text"} & set(one)
 
 
+async def test_a_token_is_made_and_revoked_in_json(database: Address, pool: Any) -> None:
+    env = environment(database)
+    made = (await llm_monitor("token", "create", "ops", "--role", "viewer", "--json", env=env)).json
+    assert (made["id"], made["name"], made["role"], made["expires_at"]) == (1, "ops", "viewer", None)
+    caller = await Access(lambda: pool, lambda: 0.0).identify(made["token"])
+    assert caller is not None
+    assert caller.name == "ops"
+    for revoked, name in ((True, "ops"), (False, None)):
+        told = await llm_monitor("token", "revoke", "1", "--json", env=env)
+        assert (told.code, told.json) == (0, {"id": 1, "name": name, "revoked": revoked})
+    assert "there is none" in (await llm_monitor("token", "revoke", "7", "--json", env=env)).refused()
+
+
 async def test_a_token_is_revoked_for_good(database: Address, connection: Any, pool: Any) -> None:
     env = environment(database)
     made = await llm_monitor("token", "create", "ops", "--role", "viewer", env=env)

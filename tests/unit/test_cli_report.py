@@ -137,10 +137,10 @@ def test_a_purpose_has_the_health_of_its_own_target() -> None:
 
 def test_a_pin_that_has_ended_is_none() -> None:
     pinned = replace(PURPOSE, pinned=A, pinned_until=at(99))
-    assert as_json(status(purposes=(pinned,)), "")["purposes"][0]["pinned"] is False
-    assert (
-        as_json(status(purposes=(replace(pinned, pinned_until=None),)), "")["purposes"][0]["pinned"] is True
-    )
+    assert as_json(status(purposes=(pinned,)), "")["purposes"][0]["pinned"] is None
+    endless = replace(pinned, pinned_until=None)
+    whose = as_json(status(purposes=(endless,)), "")["purposes"][0]["pinned"]
+    assert whose == {"provider": str(A), "name": "one"}
 
 
 @pytest.mark.parametrize(
