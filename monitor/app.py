@@ -297,6 +297,7 @@ class Daemon:
             if time.monotonic() - beaten_at >= BEAT_SECONDS:
                 beaten_at = time.monotonic()
                 await heartbeat.beat(session, "standby")
+                self._metrics.set_store_up(True)
             # What this folder still holds from a time as the active one is stored, then others may have it.
             if not await drain_batch(session, self._spool, self._metrics) and not self._spool.waiting:
                 await self._spool.close()

@@ -152,7 +152,7 @@ class World:
         self.flying.clear()
         self.kept = Kept()
         self.beliefs = Beliefs(lambda _: self.policy, self.now)
-        metrics = Metrics(version="test")
+        metrics = self.metrics = Metrics(version="test")
         self.journal = Journal(self.beliefs, INSTANCE, StoreWatch(metrics, lambda: None, lambda: None))
         self.probes = ProbeTarget(
             beliefs=self.beliefs,

@@ -16,6 +16,7 @@ from monitor.domain.provider import ProviderRef, Purpose
 from monitor.domain.situation import Action, Decision, Situation, Switch
 from monitor.domain.target import TargetId
 from monitor.jobs.beliefs import Beliefs
+from monitor.jobs.export_purpose import export_purpose
 from monitor.jobs.journal import Journal
 from monitor.jobs.pending import Batch, Pending
 from monitor.metrics import Metrics
@@ -122,6 +123,7 @@ class JudgePurposes:
         if situation is None:
             return
         decision = decide(situation, at, self._beliefs.policy_for(purpose))
+        self._metrics.set_last_decision(purpose, at)
         self._note(purpose, decision, situation)
         if decision.action is Action.QUALIFY:
             self._qualify(purpose, decision)
@@ -192,6 +194,8 @@ class JudgePurposes:
         if (target := self._beliefs.targets.get(id_)) is not None:
             word, blocks = self._beliefs.health_word(id_, at), self._beliefs.blocks(id_, at)
             self._metrics.set_health(target, word, blocks)
+        if id_.purpose is not None and self._beliefs.active(id_.purpose) == id_.provider:
+            export_purpose(self._beliefs, self._metrics, id_.purpose, at)
         return True
 
     async def _perform(self, purpose: Purpose, act: _Act, session: LeaderSession) -> None:
@@ -389,22 +393,3 @@ class JudgePurposes:
 
     def _name(self, ref: ProviderRef) -> str:
         return self._beliefs.names.get(ref, "deleted")
-
-
-def export_purpose(beliefs: Beliefs, metrics: Metrics, purpose: Purpose, now: datetime) -> None:
-    """Show who serves a purpose in the metrics."""
-    state = beliefs.purposes.get(purpose)
-    if state is None:
-        metrics.remove_purpose(purpose)
-        return
-    active = state.seen.active if state.seen else None
-    target = beliefs.targets.get(TargetId(provider=active, purpose=purpose)) if active else None
-    metrics.set_purpose(
-        purpose,
-        active=active,
-        provider=target.provider if target else None,
-        generation=state.generation,
-        stranded=state.stranded_since is not None,
-        pinned=state.pinned is not None and (state.pinned_until is None or state.pinned_until > now),
-        paused=state.paused,
-    )

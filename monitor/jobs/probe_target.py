@@ -19,6 +19,7 @@ from monitor.domain.reports import words
 from monitor.domain.schedule import deep_interval, is_contested, light_interval
 from monitor.domain.target import ProbeKind, Target, TargetId
 from monitor.jobs.beliefs import Beliefs
+from monitor.jobs.export_purpose import export_purpose
 from monitor.jobs.pending import Pending
 from monitor.metrics import Metrics
 
@@ -83,10 +84,13 @@ class ProbeTarget:
     def start(self, target: Target) -> None:
         """Begin to probe a target; its first probes come soon, spread over all that start."""
         policy = self._beliefs.policy_for(target.id.purpose)
-        self._put(target.id, ProbeKind.LIGHT, light_interval(target, policy), policy, soon=True)
+        light = light_interval(target, policy)
+        self._metrics.set_interval(target, ProbeKind.LIGHT, light)
+        self._put(target.id, ProbeKind.LIGHT, light, policy, soon=True)
         if target.id.purpose is not None:
             interval = self._interval(target, policy)
             self._beliefs.intervals[target.id] = interval
+            self._metrics.set_interval(target, ProbeKind.DEEP, interval)
             self._put(target.id, ProbeKind.DEEP, interval, policy, soon=True)
 
     def stop(self, id_: TargetId) -> None:
@@ -138,6 +142,7 @@ class ProbeTarget:
         policy = self._beliefs.policy_for(id_.purpose)
         interval, before = self._interval(target, policy), self._beliefs.intervals.get(id_)
         self._beliefs.intervals[id_] = interval
+        self._metrics.set_interval(target, ProbeKind.DEEP, interval)
         health = expect(self._beliefs.healths[id_], interval, policy, _longest(target, policy))
         self._beliefs.healths[id_] = health
         if after_result and is_contested(health, self._now(), policy):
@@ -185,9 +190,16 @@ class ProbeTarget:
             self._tell_invalid(target, result)
             self._keep_vector(target, result)
             self.reschedule(target.id, after_result=True)
+            self._show_serving(target.id, result)
             self.judge(target.id.purpose, result.ended_at)
         else:
             self._forward(target, result, policy)
+
+    def _show_serving(self, id_: TargetId, result: ProbeResult) -> None:
+        if id_.purpose is None or self._beliefs.active(id_.purpose) != id_.provider:
+            return
+        self._metrics.count_serving_probe(id_.purpose, result.vote)
+        export_purpose(self._beliefs, self._metrics, id_.purpose, result.ended_at)
 
     def _forward(self, target: Target, result: ProbeResult, policy: Policy) -> None:
         # A light failure judges nothing: it asks for the proof.

@@ -16,7 +16,8 @@ from monitor.domain.schedule import plan
 from monitor.domain.target import Target, TargetId
 from monitor.jobs.beliefs import Beliefs
 from monitor.jobs.check_keys import CheckKeys
-from monitor.jobs.judge_purposes import JudgePurposes, export_purpose
+from monitor.jobs.export_purpose import export_purpose
+from monitor.jobs.judge_purposes import JudgePurposes
 from monitor.jobs.pending import Pending
 from monitor.jobs.probe_target import ProbeTarget
 from monitor.jobs.take_acts import TakeActs

@@ -89,6 +89,7 @@ class TakeReports:
         if fingerprint != target.fingerprint:
             before = ()
         self._known[id_] = target.fingerprint, keep(before, reports, now, policy)
+        self._metrics.count_reports(target, reports)
         failures = [one for one in reports if one.failed]
         if not failures:
             return

@@ -2,7 +2,8 @@
 
 import math
 import platform
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator
+from datetime import datetime, timedelta
 
 from prometheus_client import (
     CollectorRegistry,
@@ -15,14 +16,20 @@ from prometheus_client import (
 from prometheus_client.openmetrics.exposition import generate_latest as generate_openmetrics
 from prometheus_client.process_collector import ProcessCollector
 
-from monitor.domain.outcome import ProbeResult
-from monitor.domain.target import ProviderRef, Purpose, Target, TargetId
+from monitor.domain.outcome import ProbeResult, Vote
+from monitor.domain.reports import Report
+from monitor.domain.situation import Rule
+from monitor.domain.target import ProbeKind, ProviderRef, Purpose, Target, TargetId
 from monitor.metrics import target_families
 from monitor.metrics.facts import Facts, PurposeFacts
 from monitor.metrics.target_series import NAMESPACE, TargetSeries, provider_labels
 from monitor.metrics.text import TextFormat, escaped, header
 
 _LAG_BOUNDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
+_AUTOMATIC = (Rule.FAIL_OVER, Rule.CALL_FOR_HELP, Rule.FAIL_BACK)
+_SPOKEN = {Vote.PASS: "passed"} | dict.fromkeys(
+    (Vote.FAILURE, Vote.BLOCK, Vote.LIMIT, Vote.STARTING), "failed"
+)
 _FAILOVER_BOUNDS = (1.0, 2.0, 5.0, 10.0, 20.0, 30.0, 45.0, 60.0, 90.0, 120.0, 180.0, 300.0, 600.0)
 
 
@@ -56,6 +63,13 @@ class Metrics:
             registry=self._registry,
             buckets=_FAILOVER_BOUNDS,
         )
+        self._serving_probes = Counter(
+            "purpose_probes",
+            "Deep probes of the provider that served the purpose, as far as they say anything.",
+            ("purpose", "result"),
+            namespace=NAMESPACE,
+            registry=self._registry,
+        )
         self._results_dropped = Counter(
             "results_dropped",
             "Results that were never stored.",
@@ -76,6 +90,14 @@ class Metrics:
     def observe_probe(self, target: Target, result: ProbeResult) -> None:
         """Count one probe of a target that is still configured."""
         self._series(target).observe(result)
+
+    def set_interval(self, target: Target, kind: ProbeKind, interval: timedelta) -> None:
+        """Export how often a target is probed now."""
+        self._series(target).intervals[kind] = interval.total_seconds()
+
+    def count_reports(self, target: Target, reports: Iterable[Report]) -> None:
+        """Count what applications reported of their requests to a target."""
+        self._series(target).count_reports(reports)
 
     def set_health(self, target: Target, state: str, blocks: Collection[str]) -> None:
         """Export what is believed of a target.
@@ -116,6 +138,8 @@ class Metrics:
         stranded: bool,
         pinned: bool,
         paused: bool,
+        failed_over: bool,
+        serving: bool | None,
     ) -> None:
         """Export the state of a purpose in place of the former one.
 
@@ -127,7 +151,16 @@ class Metrics:
             stranded: the active one is down and nobody else is eligible.
             pinned: an operator's pin holds.
             paused: an operator paused the purpose.
+            failed_over: a move of the daemon's own keeps it from the first of the operator's order.
+            serving: the last deep probe of the active one passed; None when nobody knows.
         """
+        if purpose not in self._facts.purposes:
+            # Since its start this daemon has moved nothing: a rate needs the 0 before the first 1.
+            for rule in _AUTOMATIC:
+                self._transitions.labels(purpose.value, rule.value)
+            for result in sorted(set(_SPOKEN.values())):
+                self._serving_probes.labels(purpose.value, result)
+            self._failover_seconds.labels(purpose.value)
         self._facts.purposes[purpose] = PurposeFacts(
             active=active,
             provider=provider or "",
@@ -135,11 +168,22 @@ class Metrics:
             stranded=stranded,
             pinned=pinned,
             paused=paused,
+            failed_over=failed_over,
+            serving=serving,
         )
 
     def remove_purpose(self, purpose: Purpose) -> None:
         """Drop the state of a purpose; its counters stay."""
-        self._facts.purposes.pop(purpose, None)
+        self._facts.forget_purpose(purpose)
+
+    def set_last_decision(self, purpose: Purpose, at: datetime) -> None:
+        """Export when it was last decided who serves a purpose."""
+        self._facts.decided[purpose] = at.timestamp()
+
+    def count_serving_probe(self, purpose: Purpose, vote: Vote) -> None:
+        """Count a deep probe of the one that serves; one without a vote says nothing."""
+        if (result := _SPOKEN.get(vote)) is not None:
+            self._serving_probes.labels(purpose.value, result).inc()
 
     def count_transition(self, purpose: Purpose, rule: str, failover_seconds: float | None) -> None:
         """Count one committed switch.

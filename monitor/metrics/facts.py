@@ -20,12 +20,19 @@ _PURPOSE = {
     "purpose_stranded": "Whether the active provider is down and no other is eligible.",
     "purpose_pinned": "Whether an operator's pin holds.",
     "purpose_paused": "Whether an operator paused the purpose.",
+    "purpose_failed_over": "Whether a move of the daemon keeps the purpose from the first of the order.",
+    "purpose_serving": "Whether the last deep probe of the active provider passed.",
+    "purpose_last_decision_timestamp_seconds": "When it was last decided who serves, Unix time.",
 }
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PurposeFacts:
-    """The state of one purpose."""
+    """The state of one purpose.
+
+    Attributes:
+        serving: None while nobody knows.
+    """
 
     active: ProviderRef | None
     provider: str
@@ -33,6 +40,8 @@ class PurposeFacts:
     stranded: bool
     pinned: bool
     paused: bool
+    failed_over: bool
+    serving: bool | None
 
 
 class Facts(Collector):
@@ -45,18 +54,24 @@ class Facts(Collector):
     def __init__(self) -> None:
         self.daemon: dict[str, float] = {}
         self.purposes: dict[Purpose, PurposeFacts] = {}
+        self.decided: dict[Purpose, float] = {}
 
     def forget_active(self, ref: ProviderRef) -> None:
         """Show no active provider where this one was."""
         for purpose, facts in self.purposes.items():
             if facts.active == ref:
-                self.purposes[purpose] = replace(facts, active=None)
+                self.purposes[purpose] = replace(facts, active=None, serving=None)
+
+    def forget_purpose(self, purpose: Purpose) -> None:
+        """Show nothing of a purpose any more."""
+        self.purposes.pop(purpose, None)
+        self.decided.pop(purpose, None)
 
     def collect(self) -> Iterator[GaugeMetricFamily]:
         """The families that have a sample."""
         for name, value in list(self.daemon.items()):
             yield GaugeMetricFamily(f"{NAMESPACE}_{name}", _DAEMON[name], value=value)
-        purposes = list(self.purposes.items())
+        purposes, decided = list(self.purposes.items()), dict(self.decided)
         if not purposes:
             return
         serving = GaugeMetricFamily(
@@ -72,11 +87,16 @@ class Facts(Collector):
         for name, about in _PURPOSE.items():
             family = GaugeMetricFamily(f"{NAMESPACE}_{name}", about, labels=("purpose",))
             for purpose, facts in purposes:
-                value = {
+                found: float | None = {
                     "active_generation": facts.generation,
                     "purpose_stranded": facts.stranded,
                     "purpose_pinned": facts.pinned,
                     "purpose_paused": facts.paused,
+                    "purpose_failed_over": facts.failed_over,
+                    "purpose_serving": facts.serving,
+                    "purpose_last_decision_timestamp_seconds": decided.get(purpose),
                 }[name]
-                family.add_metric((purpose.value,), float(value))
-            yield family
+                if found is not None:
+                    family.add_metric((purpose.value,), float(found))
+            if family.samples:
+                yield family

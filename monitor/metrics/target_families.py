@@ -105,6 +105,20 @@ def _last_probes(series: TargetSeries) -> str:
     return "".join([f"{name}{{{series.labels}{kind}}} {number(instant)}\n" for kind, instant in instants])
 
 
+def _intervals(series: TargetSeries) -> str:
+    name = f"{NAMESPACE}_provider_probe_interval_seconds"
+    intervals = list(series.intervals.items())
+    return "".join(
+        [f'{name}{{{series.labels},kind="{kind.value}"}} {number(length)}\n' for kind, length in intervals]
+    )
+
+
+def _reports(series: TargetSeries) -> str:
+    name = f"{NAMESPACE}_reports_total"
+    counts = list(series.reports.items())
+    return "".join([f'{name}{{{series.labels},outcome="{outcome}"}} {count}\n' for outcome, count in counts])
+
+
 def _tokens(series: TargetSeries) -> str:
     name = f"{NAMESPACE}_probe_tokens_total"
     counts = list(series.tokens.items())
@@ -159,6 +173,18 @@ FAMILIES = (
         kind="gauge",
         about="End of the last probe, Unix time.",
         text=_last_probes,
+    ),
+    Family(
+        name="provider_probe_interval_seconds",
+        kind="gauge",
+        about="How often a target is probed now.",
+        text=_intervals,
+    ),
+    Family(
+        name="reports",
+        kind="counter",
+        about="Requests that applications reported, by what they showed.",
+        text=_reports,
     ),
     Family(name="probe_tokens", kind="counter", about="Tokens that probes used, where told.", text=_tokens),
     Family(name="probe_cost_usd", kind="counter", about="What probes cost, where known.", text=_cost),

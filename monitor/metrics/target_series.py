@@ -6,10 +6,11 @@ seconds a page; here the labels of a target are written once, when it is first s
 
 import math
 from bisect import bisect_left
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from itertools import accumulate
 
 from monitor.domain.outcome import Outcome, ProbeResult, Readings
+from monitor.domain.reports import Report
 from monitor.domain.target import ProbeKind, ProviderRef, Target
 from monitor.metrics.text import escaped, number
 
@@ -69,10 +70,12 @@ class TargetSeries:
         "credit_remaining_usd",
         "durations",
         "entry",
+        "intervals",
         "labels",
         "last_probes",
         "limits",
         "probes",
+        "reports",
         "state",
         "tls_expires",
         "tokens",
@@ -85,6 +88,8 @@ class TargetSeries:
         self.labels = f'{provider_labels(target.id.provider, target.provider)},purpose="{purpose}"'
         self.probes: dict[str, int] = {}
         self.last_probes: dict[str, float] = {}
+        self.intervals: dict[ProbeKind, float] = {}
+        self.reports: dict[str, int] = {}
         self.durations: dict[str, Histogram] = {}
         self.ttft: Histogram | None = None
         self.tokens: dict[str, int] = {}
@@ -121,6 +126,12 @@ class TargetSeries:
             self._fingerprint = result.fingerprint
             self.limits, self.credit_remaining_usd, self.tls_expires = {}, None, None
         self._keep(result.readings)
+
+    def count_reports(self, reports: Iterable[Report]) -> None:
+        """Count requests of applications by what they showed."""
+        for report in reports:
+            outcome = report.outcome.value
+            self.reports[outcome] = self.reports.get(outcome, 0) + 1
 
     def set_health(self, state: str, blocks: Collection[str]) -> None:
         """Keep what is believed now.

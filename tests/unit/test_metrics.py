@@ -10,7 +10,8 @@ from prometheus_client.openmetrics.parser import text_string_to_metric_families 
 from prometheus_client.parser import text_string_to_metric_families as read_plain
 
 from monitor.domain.catalog import CatalogEntry
-from monitor.domain.outcome import Outcome, ProbeResult, Readings, ResultId
+from monitor.domain.outcome import Outcome, ProbeResult, Readings, ResultId, Vote
+from monitor.domain.reports import Report, ReportOutcome
 from monitor.domain.target import (
     Network,
     ProbeKind,
@@ -134,7 +135,15 @@ def test_every_family_reads_back_in_both_formats(metrics: Metrics, fmt: TextForm
     metrics.observe_probe(target, _result(target, kind=ProbeKind.LIGHT, latency_seconds=0.02))
     metrics.set_health(target, "blocked", {"quota", "auth"})
     metrics.set_purpose(
-        Purpose.CHAT, active=KEY_1, provider="openai", generation=3, stranded=False, pinned=True, paused=False
+        Purpose.CHAT,
+        active=KEY_1,
+        provider="openai",
+        generation=3,
+        stranded=False,
+        pinned=True,
+        paused=False,
+        failed_over=True,
+        serving=False,
     )
     metrics.count_transition(Purpose.CHAT, "fail_over", 54.0)
     metrics.set_store_up(True)
@@ -192,6 +201,8 @@ def test_every_family_reads_back_in_both_formats(metrics: Metrics, fmt: TextForm
         ("purpose_stranded", chat, 0),
         ("purpose_pinned", chat, 1),
         ("purpose_paused", chat, 0),
+        ("purpose_failed_over", chat, 1),
+        ("purpose_serving", chat, 0),
         ("transitions_total", {**chat, "rule": "fail_over"}, 1),
         ("failover_seconds_sum", chat, 54),
         ("failover_seconds_bucket", {**chat, "le": "45.0"}, 0),
@@ -296,7 +307,15 @@ def test_a_removed_provider_takes_all_its_series_along(metrics: Metrics) -> None
         metrics.observe_probe(target, _result(target))
     for purpose, ref in ((Purpose.CHAT, KEY_1), (Purpose.EMBEDDINGS, SERVER_2)):
         metrics.set_purpose(
-            purpose, active=ref, provider="x", generation=1, stranded=False, pinned=False, paused=False
+            purpose,
+            active=ref,
+            provider="x",
+            generation=1,
+            stranded=False,
+            pinned=False,
+            paused=False,
+            failed_over=False,
+            serving=None,
         )
     metrics.remove_provider(KEY_1)
     assert not _mentions(metrics, provider_id="1")
@@ -326,11 +345,87 @@ def test_a_purpose_has_one_active_provider_at_most(metrics: Metrics) -> None:
             stranded=False,
             pinned=False,
             paused=False,
+            failed_over=False,
+            serving=None,
         )
         active = [dict(labels) for name, labels in _samples(metrics) if name == "llm_monitor_active_provider"]
         assert [labels["provider"] for labels in active] == ([provider] if provider else [])
     metrics.remove_purpose(Purpose.CHAT)
+    counters = ("llm_monitor_transitions_total", "llm_monitor_purpose_probes_total")
+    assert not [
+        name
+        for name in _mentions(metrics, purpose="chat")
+        if name not in counters and not name.startswith("llm_monitor_failover_seconds")
+    ]
+
+
+def test_a_purpose_that_never_moved_counts_from_0_so_that_a_rate_sees_the_first_move(
+    metrics: Metrics,
+) -> None:
+    _serve(metrics)
+    samples = _samples(metrics)
+    for rule in ("fail_over", "fail_back", "call_for_help"):
+        assert _value(samples, "transitions_total", {"purpose": "chat", "rule": rule}) == 0
+    for result in ("passed", "failed"):
+        assert _value(samples, "purpose_probes_total", {"purpose": "chat", "result": result}) == 0
+    assert _value(samples, "failover_seconds_count", {"purpose": "chat"}) == 0
+
+
+def test_whether_a_purpose_is_served_is_not_said_while_nobody_knows(metrics: Metrics) -> None:
+    for serving in (None, True, False):
+        _serve(metrics, serving=serving)
+        assert _value(_samples(metrics), "purpose_serving", {"purpose": "chat"}) == serving
+    metrics.remove_provider(KEY_1)
+    assert _value(_samples(metrics), "purpose_serving", {"purpose": "chat"}) is None
+
+
+def test_the_last_decision_is_not_said_before_the_first_and_goes_with_its_purpose(metrics: Metrics) -> None:
+    name, chat = "purpose_last_decision_timestamp_seconds", {"purpose": "chat"}
+    _serve(metrics)
+    assert _value(_samples(metrics), name, chat) is None
+    metrics.set_last_decision(Purpose.CHAT, NOW)
+    assert _value(_samples(metrics), name, chat) == NOW.timestamp()
+    metrics.remove_purpose(Purpose.CHAT)
+    _serve(metrics)
+    assert _value(_samples(metrics), name, chat) is None
+
+
+def test_a_probe_of_the_serving_one_without_a_vote_is_not_counted(metrics: Metrics) -> None:
+    for vote in Vote:
+        metrics.count_serving_probe(Purpose.CHAT, vote)
+    samples = _samples(metrics)
+    assert _value(samples, "purpose_probes_total", {"purpose": "chat", "result": "passed"}) == 1
+    assert _value(samples, "purpose_probes_total", {"purpose": "chat", "result": "failed"}) == 4
+
+
+def test_reports_and_intervals_of_a_target_are_told(metrics: Metrics) -> None:
+    target = _target()
+    metrics.set_interval(target, ProbeKind.DEEP, timedelta(seconds=30))
+    outcomes = (ReportOutcome.OK, ReportOutcome.OK, ReportOutcome.TIMEOUT)
+    metrics.count_reports(target, [Report(at=NOW, outcome=outcome) for outcome in outcomes])
+    samples = _samples(metrics)
+    interval = _value(samples, "provider_probe_interval_seconds", {**LABELS_1, "kind": "deep"})
+    assert interval == 30
+    assert _value(samples, "reports_total", {**LABELS_1, "outcome": "ok"}) == 2
+    assert _value(samples, "reports_total", {**LABELS_1, "outcome": "timeout"}) == 1
+    assert _value(samples, "reports_total", {**LABELS_1, "outcome": "server_error"}) is None
+    assert _mentions(metrics, purpose="chat")
+    metrics.remove_target(target.id)
     assert not _mentions(metrics, purpose="chat")
+
+
+def _serve(metrics: Metrics, *, serving: bool | None = None) -> None:
+    metrics.set_purpose(
+        Purpose.CHAT,
+        active=KEY_1,
+        provider="openai",
+        generation=1,
+        stranded=False,
+        pinned=False,
+        paused=False,
+        failed_over=False,
+        serving=serving,
+    )
 
 
 def test_a_switch_that_no_failure_caused_has_no_failover_time(metrics: Metrics) -> None:
