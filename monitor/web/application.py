@@ -5,19 +5,26 @@ from collections.abc import Sequence
 import structlog
 from fastapi import APIRouter, FastAPI
 from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
-from starlette.requests import ClientDisconnect
-from starlette.responses import JSONResponse
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import JSONResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from monitor import __version__
 from monitor.metrics import Metrics
 from monitor.web import document, routes_session
 from monitor.web.document import refuse_invalid
-from monitor.web.guard import Entrance, Guard
+from monitor.web.guard import Entrance, Guard, is_page
 from monitor.web.metrics_page import MetricsPage
-from monitor.web.routes_open import open_routes
+from monitor.web.page import routes as routes_page
+from monitor.web.page import routes_login
+from monitor.web.page.refusal import refuse
+from monitor.web.page.said import Said
+from monitor.web.routes_open import index_route, open_routes
 from monitor.web.state import DaemonState
+
+PAGES = (routes_page.router, routes_login.router)
 
 _log = structlog.get_logger()
 
@@ -59,18 +66,29 @@ def create_app(
         routers: guarded routes, with their whole prefix.
     """
     app = _create(state, metrics, [] if entrance is None else [Middleware(Guard, entrance=entrance)])
-    if entrance is not None:
+    if entrance is None:
+        app.include_router(index_route())
+    else:
         app.state.entrance, app.state.access = entrance, entrance.access
         app.state.pool = app.state.llm_manager = None
+        app.state.daemon, app.state.said = state, Said()
         app.add_exception_handler(RequestValidationError, refuse_invalid)
-        for router in (routes_session.router, document.router, *routers):
+        app.add_exception_handler(HTTPException, _refuse)
+        for router in (routes_session.router, document.router, *PAGES, *routers):
             app.include_router(router)
     return app
 
 
 def create_open_app(state: DaemonState, metrics: Metrics) -> FastAPI:
     """The open routes alone, for MONITOR_METRICS_LISTEN: any interface, any Host header."""
-    return _create(state, metrics, [])
+    app = _create(state, metrics, [])
+    app.include_router(index_route())
+    return app
+
+
+async def _refuse(request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)  # noqa: S101 - what it is registered for
+    return refuse(request, error, page=is_page(request.url.path))
 
 
 def _create(state: DaemonState, metrics: Metrics, guard: list[Middleware]) -> FastAPI:

@@ -8,13 +8,14 @@ import structlog
 from fastapi import HTTPException
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.requests import Request
-from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
 from monitor.domain.access import Caller, TokenRole
 from monitor.web.access import Access, TokensAway, refuse_nobody
-from monitor.web.rules import DoorRules, refuse_way
+from monitor.web.forms import CSRF_FIELD, read_form
+from monitor.web.page.refusal import refuse
+from monitor.web.rules import DoorRules, refuse_other_page, refuse_way
 from monitor.web.sessions import COOKIE, CSRF_HEADER, Session, Sessions
 from monitor.web.store import store_away
 from monitor.web.throttle import Throttle
@@ -23,12 +24,21 @@ API = "/api/v1/monitor"
 LOGIN = f"{API}/login"
 LOGOUT = f"{API}/logout"
 REPORTS = f"{API}/reports"
+FRONT = "/"
+PAGE_LOGIN = "/login"
+PAGE_LOGOUT = "/logout"
+ACTS = "/acts/"
+STATIC = "/static/"
 
-OPEN = frozenset({"/", "/metrics", "/healthz", "/readyz", "/api/v1/llm-config/health"})
+OPEN = frozenset({"/metrics", "/healthz", "/readyz", "/api/v1/llm-config/health"})
 """Answered to anybody, under any name, over any way: scrapers and kubelets come as they are."""
 
-UNLOCKED = frozenset({LOGIN})
-"""Answered without a token, but under our own name and over a safe way alone."""
+UNLOCKED = frozenset({LOGIN, PAGE_LOGIN})
+"""Answered without a token, but under our own name and over a safe way alone; so are the files in STATIC.
+
+FRONT is answered as the open ones are, but a login counts there as it does anywhere: under our own name,
+over a safe way.
+"""
 
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 LARGEST_BODY = 1024 * 1024
@@ -83,9 +93,31 @@ class Entrance:
 
 def wanted_role(method: str, path: str) -> TokenRole:
     """The role that a request wants: looking is a viewer's, and changing anything an administrator's."""
-    if method in SAFE_METHODS or path == LOGOUT:
+    if path.startswith(ACTS):
+        return TokenRole.ADMIN
+    if method in SAFE_METHODS or path in {LOGOUT, PAGE_LOGOUT}:
         return TokenRole.VIEWER
     return TokenRole.REPORTER if path == REPORTS else TokenRole.ADMIN
+
+
+def is_page(path: str) -> bool:
+    """Whether a path is for a person's browser: everything that is neither the API's nor open."""
+    return not path.startswith("/api/") and path not in OPEN
+
+
+def check_role(caller: Caller, method: str, path: str) -> None:
+    """Whether a caller may ask for something.
+
+    Raises:
+        HTTPException: 403 when it may not.
+    """
+    wanted = wanted_role(method, path)
+    if not caller.role.includes(wanted):
+        raise HTTPException(403, f"this wants a token of the role {wanted}; yours is {caller.role}")
+    if is_page(path) and caller.role is TokenRole.REPORTER and path != PAGE_LOGOUT:
+        raise HTTPException(
+            403, "a token of the role reporter is an application's: the pages want another one"
+        )
 
 
 def client_address(scope: Scope) -> str:
@@ -121,28 +153,53 @@ class Guard:
             await send(message)
 
         try:
-            await self._admit(scope)
+            await self._admit(scope, receive)
         except HTTPException as refusal:
-            response = JSONResponse({"detail": refusal.detail}, refusal.status_code, headers=refusal.headers)
+            response = refuse(Request(scope), refusal, page=is_page(scope["path"]))
             await response(scope, receive, with_headers)
             return
         await self._app(scope, _Bounded(receive), with_headers)
 
-    async def _admit(self, scope: Scope) -> None:
-        headers, state = Headers(scope=scope), scope["state"]
-        if reason := self._entrance.rules.refuse_host(headers.get("host")):
-            raise HTTPException(400, reason)
-        if reason := refuse_way(scope, from_proxy=state["from_proxy"]):
-            raise HTTPException(403, reason)
-        if scope["path"] not in UNLOCKED:
-            caller = await self._identify(scope, headers)
-            wanted = wanted_role(scope["method"], scope["path"])
-            if not caller.role.includes(wanted):
-                raise HTTPException(403, f"this wants a token of the role {wanted}; yours is {caller.role}")
-            state |= {"caller": caller, "user_id": caller.name}
+    async def _admit(self, scope: Scope, receive: Receive) -> None:
+        headers, state, path, method = Headers(scope=scope), scope["state"], scope["path"], scope["method"]
+        foreign = self._entrance.rules.refuse_host(headers.get("host"))
+        unsafe = refuse_way(scope, from_proxy=state["from_proxy"])
+        if path == FRONT:
+            state["no_login"] = foreign or unsafe
+        elif foreign:
+            raise HTTPException(400, foreign)
+        elif unsafe:
+            raise HTTPException(403, unsafe)
         length = headers.get("content-length", "0")
         if length.isdecimal() and int(length) > LARGEST_BODY:
             raise _too_large()
+        if path in {FRONT, PAGE_LOGIN}:
+            await self._recognise(scope, headers)
+        elif path not in UNLOCKED and not path.startswith(STATIC):
+            caller = await self._identify(scope, headers)
+            check_role(caller, method, path)
+            _let_in(state, caller)
+        if method not in SAFE_METHODS:
+            await _check_write(scope, headers, receive)
+
+    async def _recognise(self, scope: Scope, headers: Headers) -> None:
+        """Who has come to a page that wants nobody; an old login is none, and no reason to refuse."""
+        state = scope["state"]
+        if state.get("no_login"):
+            return
+        if scope["path"] == FRONT and "authorization" in headers:
+            caller = await self._identify(scope, headers)
+            check_role(caller, scope["method"], FRONT)
+            _let_in(state, caller)
+            return
+        try:
+            caller = await self._identify_cookie(scope, Request(scope).cookies.get(COOKIE))
+            check_role(caller, scope["method"], FRONT)
+        except HTTPException as refusal:
+            state.pop("session", None)
+            state["store_away"] = refusal.status_code == 503
+            return
+        _let_in(state, caller)
 
     async def _identify(self, scope: Scope, headers: Headers) -> Caller:
         authorization = headers.get("authorization")
@@ -151,7 +208,9 @@ class Guard:
             # Whoever shows another kind of credential has shown none of ours.
             text = token.strip() if scheme.lower() == "bearer" else ""
             return await self._entrance.identify_token(text, client_address(scope))
-        cookie = Request(scope).cookies.get(COOKIE)
+        return await self._identify_cookie(scope, Request(scope).cookies.get(COOKIE))
+
+    async def _identify_cookie(self, scope: Scope, cookie: str | None) -> Caller:
         if cookie is None:
             raise refuse_nobody("a token is needed: Authorization: Bearer TOKEN, or log in")
         sessions = self._entrance.sessions
@@ -161,8 +220,6 @@ class Guard:
         caller = await self._revisit(session) if session is not None else None
         if session is None or caller is None:
             raise refuse_nobody("the login has ended: log in again")
-        if scope["method"] not in SAFE_METHODS and not session.fits(headers.get(CSRF_HEADER, "")):
-            raise HTTPException(403, "a write with a cookie wants the header X-CSRF-Token of its login")
         scope["state"]["session"] = session
         return caller
 
@@ -171,6 +228,32 @@ class Guard:
             return await self._entrance.access.revisit(session.token_id)
         except TokensAway as away:
             raise store_away(away.__cause__) from away
+
+
+def _let_in(state: MutableMapping[str, Any], caller: Caller) -> None:
+    state["caller"], state["user_id"] = caller, caller.name
+
+
+async def _check_write(scope: Scope, headers: Headers, receive: Receive) -> None:
+    """Whether a write is this caller's own will, and not another page's.
+
+    A page's form is read here, whatever its route does with it: one that is added later is held too.
+
+    Raises:
+        HTTPException: 403 when it may be somebody else's, 400 and 413 for what is no form.
+    """
+    state, session = scope["state"], scope["state"].get("session")
+    if is_page(scope["path"]):
+        if reason := refuse_other_page(headers):
+            raise HTTPException(403, reason)
+        state["form"] = await read_form(headers, receive)
+        shown = state["form"].get(CSRF_FIELD, "")
+        wanted = "the form is not of this login, or is an old one: open it anew. Nothing was changed"
+    else:
+        shown = headers.get(CSRF_HEADER, "")
+        wanted = "a write with a cookie wants the header X-CSRF-Token of its login"
+    if session is not None and scope["path"] not in UNLOCKED and not session.fits(shown):
+        raise HTTPException(403, wanted)
 
 
 class _Bounded:

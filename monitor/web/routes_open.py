@@ -22,16 +22,12 @@ llm-monitor
 /healthz                       200 while the event loop turns
 /readyz                        200 when ready, else 503 with the reasons
 /api/v1/llm-config/health      health of each purpose
-/api/v1/openapi.json           all of the API, with a token
 """
 
 
 def open_routes(state: DaemonState, page: MetricsPage) -> APIRouter:
     """The open routes over a daemon; they answer while the database is away."""
     router = APIRouter()
-
-    async def index(_: Request) -> Response:
-        return PlainTextResponse(_INDEX)
 
     async def healthz(_: Request) -> Response:
         return _json({"status": "ok"})
@@ -48,11 +44,21 @@ def open_routes(state: DaemonState, page: MetricsPage) -> APIRouter:
         return _json({"status": _worst(purposes), "service": SERVICE, "purposes": purposes})
 
     # Plain routes, because FastAPI's own leave HEAD out.
-    router.add_route("/", index)
     router.add_route("/metrics", page.answer)
     router.add_route("/healthz", healthz)
     router.add_route("/readyz", readyz)
     router.add_route("/api/v1/llm-config/health", health)
+    return router
+
+
+def index_route() -> APIRouter:
+    """A list of the open routes, where there is no status page."""
+    router = APIRouter()
+
+    async def index(_: Request) -> Response:
+        return PlainTextResponse(_INDEX)
+
+    router.add_route("/", index)
     return router
 
 

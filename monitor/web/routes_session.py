@@ -1,6 +1,7 @@
 """Login for pages: a token once, then a cookie that stands for it."""
 
 import math
+from dataclasses import dataclass, field
 from typing import Annotated
 
 from fastapi import APIRouter, Response
@@ -41,44 +42,88 @@ class SessionView(BaseModel):
 )
 async def log_in(login: Login, request: Request, response: Response) -> SessionView:
     """The cookie lasts 12 hours, and no longer than its token."""
+    begun = await begin_login(request, login.token)
+    set_cookie(request, response, begun)
+    return _view(begun.caller, begun.session)
+
+
+@router.post("/logout", status_code=204, summary="End a login")
+async def log_out(request: Request, response: Response) -> None:
+    """The cookie is of no use from then on, to nobody; with a bearer token nothing happens."""
+    end_login(request)
+    forget_cookie(request, response)
+
+
+@router.get("/session", summary="Who is asking")
+async def show_session(request: Request) -> SessionView:
+    """The token's name and role, and what a page's writes need."""
+    return _view(request.state.caller, session_of(request))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Begun:
+    """A login that has just begun.
+
+    Attributes:
+        caller: whose.
+        session: the login.
+        cookie: what stands for it.
+        lasts_seconds: for how long.
+    """
+
+    caller: Caller
+    session: Session
+    cookie: str = field(repr=False)
+    lasts_seconds: int
+
+
+async def begin_login(request: Request, token: str) -> Begun:
+    """Exchange a token.
+
+    Raises:
+        HTTPException: 401 for a token that is none, 429 after too many of them, 503 while nobody can say.
+    """
     entrance: Entrance = request.app.state.entrance
-    caller = await entrance.identify_token(login.token.strip(), client_address(request.scope))
+    caller = await entrance.identify_token(token.strip(), client_address(request.scope))
     try:
         left = await entrance.access.left_seconds(caller.token_id)
     except TokensAway as away:
         raise store_away(away.__cause__) from away
     cookie, session = _sessions(entrance).begin(caller.token_id)
     lasts = LASTS.total_seconds()
+    seconds = math.ceil(lasts if left is None else min(lasts, left))
+    return Begun(caller=caller, session=session, cookie=cookie, lasts_seconds=seconds)
+
+
+def set_cookie(request: Request, response: Response, begun: Begun) -> None:
+    """Let the browser keep a login."""
     response.set_cookie(
         COOKIE,
-        cookie,
-        max_age=math.ceil(lasts if left is None else min(lasts, left)),
+        begun.cookie,
+        max_age=begun.lasts_seconds,
         path="/",
         secure=request.url.scheme == "https",
         httponly=True,
         samesite="strict",
     )
-    return _view(caller, session)
 
 
-@router.post("/logout", status_code=204, summary="End a login")
-async def log_out(request: Request, response: Response) -> None:
-    """The cookie is of no use from then on, to nobody; with a bearer token nothing happens."""
-    session = _session(request)
+def end_login(request: Request) -> None:
+    """End the login of a request, if it came with one."""
+    session = session_of(request)
     if session is not None:
         _sessions(request.app.state.entrance).end(session)
+
+
+def forget_cookie(request: Request, response: Response) -> None:
+    """Let the browser forget a login."""
     response.delete_cookie(
         COOKIE, path="/", secure=request.url.scheme == "https", httponly=True, samesite="strict"
     )
 
 
-@router.get("/session", summary="Who is asking")
-async def show_session(request: Request) -> SessionView:
-    """The token's name and role, and what a page's writes need."""
-    return _view(request.state.caller, _session(request))
-
-
-def _session(request: Request) -> Session | None:
+def session_of(request: Request) -> Session | None:
+    """The login of a request; None when it came with a token, or with nothing."""
     session: Session | None = getattr(request.state, "session", None)
     return session
 

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from ipaddress import IPv6Address, ip_address, ip_network
 
+from starlette.datastructures import Headers
 from starlette.types import Scope
 
 _LOOPBACK_NAMES = frozenset({"localhost", "localhost.localdomain", "ip6-localhost"})
@@ -55,6 +56,25 @@ def refuse_way(scope: Scope, *, from_proxy: bool) -> str | None:
         "tokens are not taken over plain HTTP from other machines: set MONITOR_TLS_CERT and MONITOR_TLS_KEY, "
         "or put a proxy with TLS in front and name it in MONITOR_TRUST_PROXY, or ask on 127.0.0.1"
     )
+
+
+def refuse_other_page(headers: Headers) -> str | None:
+    """Why a form is not taken for one of our own pages', or None.
+
+    A browser says itself where a form was sent from, and no page can make it say otherwise. Whoever says
+    nothing of the kind is no browser of this decade: a script, which has to have the rest that a write wants.
+    """
+    site, origin, host = headers.get("sec-fetch-site"), headers.get("origin"), headers.get("host", "")
+    ours = site in {"same-origin", "none"} if site is not None else origin is None or _is_of(origin, host)
+    return (
+        None if ours else "the form was sent from another page than one of this server: nothing was changed"
+    )
+
+
+def _is_of(origin: str, host: str) -> bool:
+    scheme, _, named = origin.lower().partition("://")
+    usual = {"http": ":80", "https": ":443"}.get(scheme)
+    return usual is not None and named.removesuffix(usual) == host.lower().removesuffix(usual)
 
 
 def host_of(header: str) -> str | None:

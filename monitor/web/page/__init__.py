@@ -1,0 +1,1 @@
+"""The status page: what a person's browser gets, rendered here, complete without scripts."""

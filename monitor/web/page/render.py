@@ -1,0 +1,81 @@
+"""Templates, and the answer that a rendered one is."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from starlette.requests import Request
+from starlette.responses import HTMLResponse
+
+from monitor.domain.access import Caller, TokenRole
+from monitor.web.page.said import Said
+from monitor.web.sessions import Session
+
+FOLDER = Path(__file__).parent
+
+HEADERS = {
+    "cache-control": "no-store",
+    "content-security-policy": (
+        "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self' data:; connect-src 'self'; "
+        "form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
+    ),
+    # Not "no-referrer": with that a browser says "Origin: null" of our own forms too.
+    "referrer-policy": "same-origin",
+    "vary": "Cookie, Authorization",
+}
+"""Of every page: nothing from elsewhere, nothing inline, in no frame, and never kept."""
+
+TEMPLATES = Environment(
+    loader=FileSystemLoader(FOLDER / "templates"),
+    autoescape=True,
+    undefined=StrictUndefined,
+    trim_blocks=True,
+    lstrip_blocks=True,
+)
+
+
+def answer(
+    request: Request,
+    template: str,
+    context: Mapping[str, Any],
+    status: int = 200,
+    headers: Mapping[str, str] | None = None,
+) -> HTMLResponse:
+    """A rendered page.
+
+    Args:
+        request: whose.
+        template: its file.
+        context: what it shows, besides who looks and what is to be said to him.
+        status: HTTP's.
+        headers: further ones.
+    """
+    text = TEMPLATES.get_template(template).render({**person(request), **context})
+    return HTMLResponse(text, status, {**HEADERS, **(headers or {})})
+
+
+def person(request: Request) -> dict[str, Any]:
+    """Who looks at a page, as every template may show it.
+
+    Returns:
+        `who` (the token's name) and `role`, None for nobody; `is_admin`, who may act here; `csrf`, which a
+        form has to show; `said`, what the last act came to, told once.
+    """
+    caller: Caller | None = getattr(request.state, "caller", None)
+    session: Session | None = getattr(request.state, "session", None)
+    said: Said | None = getattr(request.app.state, "said", None) if "app" in request.scope else None
+    # A script that fetches the page reads it for its own sake: what is said stays for the person.
+    is_person = request.headers.get("sec-fetch-mode", "navigate") == "navigate" and request.method == "GET"
+    return {
+        "who": caller.name if caller else None,
+        "role": str(caller.role) if caller else None,
+        "is_admin": bool(caller and session and caller.role is TokenRole.ADMIN),
+        "csrf": session.csrf if session else None,
+        "said": said.take(session) if said and session and is_person else (),
+    }
+
+
+def wants_page(request: Request) -> bool:
+    """Whether somebody's browser asks, and not a program."""
+    return "text/html" in request.headers.get("accept", "")
