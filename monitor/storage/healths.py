@@ -1,6 +1,6 @@
 """Beliefs, kept so that a restart forgets nothing."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -47,17 +47,17 @@ class StoredHealth:
 
 async def load_healths(connection: Any) -> dict[TargetId, Health]:
     """Every stored belief; one that can't be read (a later version wrote it) is left out and said so."""
-    found: dict[TargetId, Health] = {}
-    for row in await connection.fetch(QUERIES["load_healths"]):
-        target = TargetId(
-            provider=ProviderRef(type=ProviderType(row["provider_type"]), id=row["provider_id"]),
-            purpose=None if row["purpose"] == NO_PURPOSE else Purpose(row["purpose"]),
-        )
-        try:
-            found[target] = read_health(row["health"])
-        except ValidationError as error:
-            log.warning("health_unreadable", target=str(target), problems=error.error_count())
-    return found
+    return _read_healths(await connection.fetch(QUERIES["load_healths"]))
+
+
+async def load_healths_of(
+    connection: Any, purpose: Purpose, refs: Sequence[ProviderRef]
+) -> dict[ProviderRef, Health]:
+    """The stored beliefs of some providers in a purpose, as far as they can be read."""
+    rows = await connection.fetch(
+        QUERIES["load_healths_of"], str(purpose), [str(ref.type) for ref in refs], [ref.id for ref in refs]
+    )
+    return {target.provider: health for target, health in _read_healths(rows).items()}
 
 
 def read_health(stored: object) -> Health:
@@ -98,3 +98,17 @@ def _arguments(one: StoredHealth) -> tuple[object, ...]:
         str(one.status),
         HEALTH.dump_python(health, mode="json"),
     )
+
+
+def _read_healths(rows: Iterable[Any]) -> dict[TargetId, Health]:
+    found: dict[TargetId, Health] = {}
+    for row in rows:
+        target = TargetId(
+            provider=ProviderRef(type=ProviderType(row["provider_type"]), id=row["provider_id"]),
+            purpose=None if row["purpose"] == NO_PURPOSE else Purpose(row["purpose"]),
+        )
+        try:
+            found[target] = read_health(row["health"])
+        except ValidationError as error:
+            log.warning("health_unreadable", target=str(target), problems=error.error_count())
+    return found

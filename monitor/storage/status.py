@@ -32,6 +32,7 @@ class PurposeStatus:
         rule: by which rule, `operator` or `adopted`.
         stranded_since: since when nobody serves, or None.
         paused: an operator paused it.
+        paused_since: when; None while it is not paused.
         pinned: whom a pin names, or None.
         pinned_until: its end; None without one.
         held: an operator promoted somebody, and no return is made by itself.
@@ -51,6 +52,7 @@ class PurposeStatus:
     pinned_until: datetime | None
     held: bool = False
     held_until: datetime | None = None
+    paused_since: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -194,6 +196,7 @@ def _purpose(row: Any) -> PurposeStatus:
         pinned_until=row["pinned_until"],
         held=row["held_at"] is not None,
         held_until=row["held_until"],
+        paused_since=row["paused_at"],
     )
 
 

@@ -5,6 +5,16 @@
 SELECT provider_type, provider_id, purpose, health
 FROM monitor.healths;
 
+-- name: load_healths_of
+-- The beliefs of some providers in a purpose.
+-- $1 purpose, $2 and $3 provider_type and provider_id of each
+SELECT provider_type, provider_id, purpose, health
+FROM monitor.healths
+WHERE purpose = $1
+    AND (provider_type, provider_id) IN (
+        SELECT wanted.type, wanted.id FROM unnest($2::text[], $3::integer[]) AS wanted (type, id)
+    );
+
 -- name: save_health
 -- One belief; the columns beside `health` are for people and pages.
 -- $1 provider_type, $2 provider_id, $3 purpose or 'none', $4 fingerprint, $5 state, $6 since, $7 eligible,

@@ -1,0 +1,137 @@
+"""All that the status page shows, read in one snapshot."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from monitor.domain.acts import ActRecord
+from monitor.domain.journal import Entry, EntryKind
+from monitor.domain.provider import ProviderRef, ProviderType, Purpose
+from monitor.domain.target import ProbeKind
+from monitor.storage.journal import load_kinds
+from monitor.storage.present import Noted, read_noted
+from monitor.storage.queries import QUERIES
+from monitor.storage.record import RecordedMove, read_acts, read_moves
+from monitor.storage.results import NO_PURPOSE
+from monitor.storage.status import ProviderStatus, Status, read_status
+
+READINGS_SPAN = timedelta(days=2)
+"""A provider that has told nothing of its credit for longer is said to have told nothing."""
+
+_TOLD = [kind for kind in EntryKind if kind is not EntryKind.SETTLED]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PurposeRecord:
+    """A purpose's present and its last days.
+
+    Attributes:
+        noted: how it stands.
+        moves: of the span, and the last one before it, oldest first.
+        entries: of the journal that tell what happened.
+        acts: what operators did.
+    """
+
+    noted: Noted
+    moves: tuple[RecordedMove, ...]
+    entries: tuple[Entry, ...]
+    acts: tuple[ActRecord, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Told:
+    """What a provider told last of itself; None where it did not lately.
+
+    Attributes:
+        credit_remaining_usd: credit left on the account, USD.
+        ratelimit_remaining: what is left, by limit (`requests`, `tokens`).
+        tls_expires_at: the end of its certificate.
+    """
+
+    credit_remaining_usd: float | None = None
+    ratelimit_remaining: Mapping[str, float] | None = None
+    tls_expires_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PageRecord:
+    """What was read.
+
+    Attributes:
+        status: everything's, at one instant.
+        since: how far back the purposes' records reach.
+        purposes: by name, those of known purposes that have a row.
+        shown: the providers chosen, in that order.
+        told: what these told of themselves.
+    """
+
+    status: Status
+    since: datetime
+    purposes: Mapping[Purpose, PurposeRecord]
+    shown: tuple[ProviderStatus, ...]
+    told: Mapping[ProviderRef, Told]
+
+
+async def read_page(
+    connection: Any, span: timedelta, choose: Callable[[Status], Sequence[ProviderStatus]]
+) -> PageRecord:
+    """Read what a page shows.
+
+    Args:
+        connection: one of ours, outside of a transaction.
+        span: how far back to tell what happened.
+        choose: which providers are shown, of all.
+    """
+    async with connection.transaction(isolation="repeatable_read", readonly=True):
+        status = await read_status(connection, transitions=5)
+        now, since = status.as_of, status.as_of - span
+        known = {one.value for one in Purpose}
+        rows = [Purpose(one.purpose) for one in status.purposes if one.purpose in known]
+        purposes = {one: await _read_purpose(connection, one, since, now) for one in rows}
+        shown = tuple(choose(status))
+        return PageRecord(
+            status=status,
+            since=since,
+            purposes=purposes,
+            shown=shown,
+            told=await read_told(connection, shown, now),
+        )
+
+
+async def read_told(
+    connection: Any, providers: Sequence[ProviderStatus], now: datetime
+) -> dict[ProviderRef, Told]:
+    """What providers told last of their credit, limits and certificates."""
+    targets = [(one.ref, belief.purpose or NO_PURPOSE) for one in providers for belief in one.beliefs]
+    rows = await connection.fetch(
+        QUERIES["page_readings"],
+        [str(ref.type) for ref, _ in targets],
+        [ref.id for ref, _ in targets],
+        [str(purpose) for _, purpose in targets],
+        [str(kind) for kind in ProbeKind],
+        now - READINGS_SPAN,
+    )
+    newest: dict[ProviderRef, dict[str, Any]] = {}
+    for row in rows:
+        ref = ProviderRef(type=ProviderType(row["provider_type"]), id=row["provider_id"])
+        newest[ref] = {**row["readings"], **newest.get(ref, {})}
+    return {ref: _told(readings) for ref, readings in newest.items()}
+
+
+def _told(readings: Mapping[str, Any]) -> Told:
+    expires = readings.get("tls_expires_at")
+    return Told(
+        credit_remaining_usd=readings.get("credit_remaining_usd"),
+        ratelimit_remaining=readings.get("ratelimit_remaining"),
+        tls_expires_at=None if expires is None else datetime.fromisoformat(expires),
+    )
+
+
+async def _read_purpose(connection: Any, purpose: Purpose, since: datetime, now: datetime) -> PurposeRecord:
+    return PurposeRecord(
+        noted=await read_noted(connection, purpose, now),
+        moves=tuple(await read_moves(connection, purpose, since, now)),
+        entries=tuple(await load_kinds(connection, purpose, since, _TOLD)),
+        acts=tuple(await read_acts(connection, purpose, since, now)),
+    )
