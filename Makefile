@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet
 
-.PHONY: help run install check test test-system docs bench simulate lock clean
+.PHONY: help run install check test test-system docs dashboards bench simulate lock clean
 
 help:
 	@echo "make run          watch a failover and a failback on two local demo servers"
@@ -12,6 +12,7 @@ help:
 	@echo "make test         format, lint, types, contracts and every test that an ordinary user can run"
 	@echo "make test-system  the tests that want root or Debian packages"
 	@echo "make docs         write what the documentation takes from the code"
+	@echo "make dashboards   write the JSON of Grafana's dashboards from their code"
 	@echo "make bench        medians and ratios of what the monitor costs"
 	@echo "make simulate     how the policy decides in synthetic worlds, beside other policies"
 	@echo "make lock         renew the lock files (needs uv)"
@@ -51,6 +52,9 @@ test-system: $(VENV)/.test-installed
 
 docs: $(VENV)/.test-installed
 	@$(BIN)/python -m tests.write_rules
+
+dashboards: $(VENV)/.test-installed
+	@$(BIN)/python -m grafana.dashboards
 
 bench: $(VENV)/.test-installed
 	@$(BIN)/python -m tests.bench
