@@ -17,7 +17,9 @@ import structlog
 
 from monitor import __version__
 from monitor.domain.application_status import ApplicationStatus
+from monitor.domain.catalog import Catalog
 from monitor.domain.provider import Purpose
+from monitor.domain.standing_line import standing_line
 from monitor.domain.target import SealedKey
 from monitor.doors import Doors
 from monitor.jobs.check_keys import CheckKeys
@@ -31,7 +33,9 @@ from monitor.metrics import Metrics
 from monitor.probing.catalog import load_catalog
 from monitor.probing.destinations import Destinations
 from monitor.probing.prober import Prober
+from monitor.reload import Reload
 from monitor.scheduling import Scheduler
+from monitor.service_manager import ServiceManager
 from monitor.settings import Settings
 from monitor.settings.database import address_of
 from monitor.storage.address import Address, connect
@@ -44,6 +48,7 @@ from monitor.storage.leader import LeaderSession
 from monitor.storage.listener import Listener
 from monitor.storage.migrations import migrate
 from monitor.storage.spool import Spool
+from monitor.supervision import Supervision
 from monitor.web import Role
 
 log = structlog.get_logger()
@@ -98,6 +103,9 @@ class Daemon:
         offer: Callable[[Any, Keyring | None], Awaitable[None]] | None = None,
         on_ready: Callable[[Address], Awaitable[None]] | None = None,
         conceal: Callable[[str], None] | None = None,
+        read_settings: Callable[[], Settings] | None = None,
+        on_settings: Callable[[Settings], None] | None = None,
+        manager: ServiceManager | None = None,
     ) -> None:
         """Build what lives as long as the daemon.
 
@@ -106,11 +114,18 @@ class Daemon:
             offer: called once with a connection when the schema stands, before anything is probed.
             on_ready: called once when this daemon decides.
             conceal: told of every key that is opened, so that no log ever shows it.
+            read_settings: reads all settings again at SIGHUP; without it that ends the daemon.
+            on_settings: told of settings that are in force from now on.
+            manager: the service manager that started us.
         """
         self._settings = settings
         self._offer = offer
         self._on_ready = on_ready
         self._conceal = conceal
+        self._on_settings = on_settings
+        self._manager = manager or ServiceManager()
+        self._supervision = Supervision(self._manager, self)
+        self._reload = Reload(self, read_settings) if read_settings is not None else None
         self._clock = Clock()
         self._anchored = False
         self._metrics = Metrics(version=__version__)
@@ -131,6 +146,12 @@ class Daemon:
         self._prober: Prober | None = None
         self._identity: DaemonRow | None = None
         self._prepared = False
+        self._settled = False
+
+    @property
+    def settings(self) -> Settings:
+        """Those in force."""
+        return self._settings
 
     def role(self) -> Role:
         """Whether it acts, or waits for the daemon that does."""
@@ -150,6 +171,39 @@ class Daemon:
         """The health of what serves each purpose."""
         return self._lead.purposes() if self._lead else {}
 
+    def settled(self) -> bool:
+        """Whether the start is over: it decides, stands by, or waits for a database that is away."""
+        return self._settled
+
+    def turns(self) -> bool:
+        """Whether the schedule turns, as far as there is one."""
+        return self._scheduler is None or self._scheduler.alive()
+
+    def standing(self) -> str:
+        """One line that says who serves each purpose, or what keeps us from saying so."""
+        reason = self._away
+        if self._role == "standby" and reason is None:
+            reason = "standby: another daemon decides"
+        elif reason is None and self._lead is not None and self._lead.watch.failing:
+            reason = "the database takes nothing"
+        servings = self._lead.servings() if self._lead is not None else None
+        complaint = self._reload.complaint if self._reload is not None else None
+        return standing_line(servings, reason=reason, complaint=complaint)
+
+    def change(self, settings: Settings, catalog: Catalog) -> None:
+        """Go by these from now on."""
+        self._settings, self._catalog = settings, catalog
+        self._doors.change(settings)
+        if self._lead is not None:
+            self._lead.change(policy_for=settings.policy_for, catalog=catalog, keep=_keep(settings))
+        if self._on_settings is not None:
+            self._on_settings(settings)
+
+    async def follow_change(self) -> None:
+        """Plan anew what was planned by other settings."""
+        if self._lead is not None:
+            await self._lead.replan()
+
     def stop(self) -> None:
         """End soon, and cleanly."""
         self._stopping.set()
@@ -162,17 +216,18 @@ class Daemon:
         """
         self._catch_signals()
         await self._open_doors()
-        lives = asyncio.create_task(self._live(), name="daemon")
         stops = asyncio.create_task(self._stopping.wait(), name="stop")
+        tasks = [asyncio.create_task(self._live(), name="daemon"), *self._supervise()]
         try:
-            await asyncio.wait({lives, stops}, return_when=asyncio.FIRST_COMPLETED)
-            if lives.done():
-                await lives
+            done, _ = await asyncio.wait({stops, *tasks}, return_when=asyncio.FIRST_COMPLETED)
+            for task in done:
+                await task
         finally:
             log.info("stopping")
-            stops.cancel()
-            lives.cancel()
-            await asyncio.gather(lives, stops, return_exceptions=True)
+            self._manager.stopping()
+            for task in (stops, *tasks):
+                task.cancel()
+            await asyncio.gather(stops, *tasks, return_exceptions=True)
             await self._close_lead()
             await self._spool.close()
             # The doors first: an embedded database waits for those who ask it.
@@ -180,6 +235,15 @@ class Daemon:
             if self._embedded is not None:
                 await self._embedded.stop()
             log.info("stopped")
+            self._manager.close()
+
+    def _supervise(self) -> list[asyncio.Task[None]]:
+        supervision, reload = self._supervision, self._reload
+        tasks = [asyncio.create_task(supervision.run(), name="supervision")]
+        if reload is not None:
+            run = reload.run(before=supervision.reloading, after=supervision.reloaded)
+            tasks.append(asyncio.create_task(run, name="reload"))
+        return tasks
 
     async def _open_doors(self) -> None:
         await self._doors.open()
@@ -212,6 +276,7 @@ class Daemon:
             except STORE_ERRORS as error:
                 self._refuse_hopeless(error)
                 self._away = f"the database does not answer ({type(error).__name__})"
+                self._settled = True
                 if time.monotonic() - said_at >= AWAY_SAID_SECONDS:
                     said_at = time.monotonic()
                     log.warning("database_away", database=self._database_name(), error=type(error).__name__)
@@ -275,7 +340,7 @@ class Daemon:
         listens = asyncio.create_task(listener.run(), name="listener")
         try:
             await lead.take_up(session)
-            self._role, self._away = "active", None
+            self._role, self._away, self._settled = "active", None, True
             self._metrics.set_active_daemon(True)
             log.info("leading", targets=len(lead.beliefs.targets))
             if self._on_ready is not None:
@@ -288,7 +353,7 @@ class Daemon:
 
     async def _stand_by(self, session: LeaderSession) -> None:
         await self._leave(session)
-        self._role, self._away = "standby", None
+        self._role, self._away, self._settled = "standby", None, True
         self._metrics.set_active_daemon(False)
         log.info("standing_by", reason="another daemon holds the lock of this database")
         heartbeat = Heartbeat(self._who, key_ids=self._key_ids)
@@ -338,7 +403,7 @@ class Daemon:
             schedule=self._scheduler,
             metrics=self._metrics,
             now=self._clock.now,
-            keep=timedelta(days=settings.retention_days),
+            keep=_keep(settings),
             identity=self._who,
             spool=self._spool,
             allow_metadata_addresses=settings.allow_metadata_addresses,
@@ -421,3 +486,10 @@ class Daemon:
         loop = asyncio.get_running_loop()
         for number in (signal.SIGINT, signal.SIGTERM):
             loop.add_signal_handler(number, self.stop)
+        # A terminal that is closed takes along what was started on it.
+        hang_up = self.stop if self._reload is None or sys.stdin.isatty() else self._reload.ask
+        loop.add_signal_handler(signal.SIGHUP, hang_up)
+
+
+def _keep(settings: Settings) -> timedelta:
+    return timedelta(days=settings.retention_days)

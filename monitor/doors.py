@@ -70,9 +70,7 @@ class Doors:
         self._renews: asyncio.Task[None] | None = None
         self._access = Access(lambda: self._pool, time.monotonic)
         self._entrance = Entrance(
-            rules=DoorRules(
-                host=settings.host, allowed_hosts=settings.allowed_hosts, trust_proxy=settings.trust_proxy
-            ),
+            rules=_rules(settings),
             access=self._access,
             throttle=Throttle(time.monotonic),
         )
@@ -89,6 +87,12 @@ class Doors:
         host, port = self._settings.host, self._servers[0].port
         scheme = "http" if self._settings.tls_cert is None else "https"
         return f"{scheme}://[{host}]:{port}" if ":" in host else f"{scheme}://{host}:{port}"
+
+    def change(self, settings: Settings) -> None:
+        """Go by other settings from now on, as far as they can change while the doors are open."""
+        self._settings = settings
+        self._entrance.rules = _rules(settings)
+        self._app.state.policy_for = settings.policy_for
 
     async def open(self) -> None:
         """Answer requests; either all doors are open, or none.
@@ -182,6 +186,12 @@ class Doors:
                     await pool.close()
             except TimeoutError:
                 pool.terminate()
+
+
+def _rules(settings: Settings) -> DoorRules:
+    return DoorRules(
+        host=settings.host, allowed_hosts=settings.allowed_hosts, trust_proxy=settings.trust_proxy
+    )
 
 
 def _cookie_keyring(folder: Path) -> Keyring:

@@ -2,6 +2,7 @@
 
 import os
 import sys
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -33,6 +34,7 @@ def read_settings(
     *,
     ignore_outside: bool = False,
     warn: bool = True,
+    env: Mapping[str, str] | None = None,
 ) -> "Settings":
     """The settings of this command line; what only looks like a mistake goes to standard error.
 
@@ -42,13 +44,16 @@ def read_settings(
         data_dir: --data-dir.
         ignore_outside: heed no database and no secret of the surroundings.
         warn: tell warnings; False for whoever logs them.
+        env: the environment; None for that of now.
 
     Raises:
         SettingsError: something cannot be used.
     """
     from monitor.settings import load_settings
 
-    settings = load_settings(config, os.environ, env_file, ignore_outside=ignore_outside)
+    settings = load_settings(
+        config, os.environ if env is None else env, env_file, ignore_outside=ignore_outside
+    )
     for warning in settings.warnings if warn else ():
         print(f"llm-monitor: warning: {warning}", file=sys.stderr)
     if data_dir is None:

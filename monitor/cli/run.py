@@ -10,6 +10,8 @@ import typer
 from monitor.cli.options import ConfigFile, DataDir, EnvFile, read_settings
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from monitor.keyring import Keyring
     from monitor.settings import Settings
 
@@ -31,18 +33,30 @@ def run(
     settings = read_settings(config, env_file, data_dir, ignore_outside=demo, warn=False)
     if demo:
         return asyncio.run(_demonstrate(settings, data_dir and settings.data_dir))
-    return asyncio.run(_run(settings, adopt_env))
+    before = dict(os.environ)
+    return asyncio.run(
+        _run(
+            settings,
+            adopt_env,
+            lambda: read_settings(config, env_file, data_dir, warn=False, env=before),
+        )
+    )
 
 
-async def _run(settings: "Settings", adopt_env: bool) -> int:
+async def _run(settings: "Settings", adopt_env: bool, read_again: "Callable[[], Settings]") -> int:
+    import faulthandler
+
     import structlog
 
     from monitor.app import Daemon, leave
     from monitor.jobs.adopt_environment import offer_environment
     from monitor.logs import configure
     from monitor.probing.catalog import load_catalog
+    from monitor.service_manager import ServiceManager
     from monitor.settings.names import VARIABLES
 
+    # A watchdog ends us by SIGABRT: where we stood still is told then, by frames alone.
+    faulthandler.enable()
     redactor = configure(level=settings.log_level, format=settings.log_format)
     redactor.add(*settings.secrets())
     for warning in settings.warnings:
@@ -60,7 +74,19 @@ async def _run(settings: "Settings", adopt_env: bool) -> int:
     if settings.allow_metadata_addresses:
         # Wherever it was said: the library inside of this process looks for it where an application has it.
         os.environ[VARIABLES["allow_metadata_addresses"]] = "true"
-    await Daemon(settings, offer=offer, conceal=redactor.add).run()
+
+    def heed(changed: "Settings") -> None:
+        redactor.add(*changed.secrets())
+        configure(level=changed.log_level, format=changed.log_format, redactor=redactor)
+
+    await Daemon(
+        settings,
+        offer=offer,
+        conceal=redactor.add,
+        read_settings=read_again,
+        on_settings=heed,
+        manager=ServiceManager.from_environment(os.environ, os.getpid()),
+    ).run()
     leave()
 
 

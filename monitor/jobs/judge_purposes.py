@@ -173,6 +173,12 @@ class JudgePurposes:
             self._records = True
             self.judge_all(self._now())
 
+    def policy_changed(self) -> None:
+        """Everything is judged anew, and the journal tells by which policy from now on."""
+        if self._records:
+            self._journal.begin()
+            self.judge_all(self._now())
+
     def _sweep(self) -> None:
         """What time alone changes: beliefs that are stale, and deadlines."""
         now = self._now()

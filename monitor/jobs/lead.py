@@ -10,8 +10,10 @@ import structlog
 from monitor.domain.application_status import ApplicationStatus
 from monitor.domain.budget import day_start
 from monitor.domain.catalog import Catalog
+from monitor.domain.journal import pin_holds
 from monitor.domain.policy import Policy
 from monitor.domain.provider import Purpose
+from monitor.domain.standing_line import Serving
 from monitor.domain.target import TargetId
 from monitor.jobs.asked_probes import AskedProbes
 from monitor.jobs.beliefs import Beliefs
@@ -25,7 +27,7 @@ from monitor.jobs.prune import Prune
 from monitor.jobs.spool_results import SpoolResults, drain_all
 from monitor.jobs.store_results import StoreResults
 from monitor.jobs.store_watch import StoreWatch
-from monitor.jobs.sync_targets import SyncTargets
+from monitor.jobs.sync_targets import SyncTargets, breathe
 from monitor.jobs.take_reports import TakeReports
 from monitor.metrics import Metrics
 from monitor.storage.asked_probes import PROBE_CHANNEL
@@ -143,6 +145,24 @@ class Lead:
         """Some row of the application has changed."""
         if self._sync is not None:
             self._sync.changed()
+
+    def change(
+        self, *, policy_for: Callable[[Purpose | None], Policy], catalog: Catalog, keep: timedelta
+    ) -> None:
+        """Go by other settings from now on; `replan` follows."""
+        self.beliefs.policy_for = policy_for
+        self._prune.keep = keep
+        self._catalog = catalog
+        if self._sync is not None:
+            self._sync.catalog = catalog
+
+    async def replan(self) -> None:
+        """Plan every probe, read every row and judge every purpose by the settings of now."""
+        for count, id_ in enumerate(list(self.beliefs.targets)):
+            self._probes.replan(id_)
+            await breathe(count)
+        self.judge.policy_changed()
+        self.rows_changed()
 
     async def take_up(self, session: LeaderSession) -> None:
         """Load what was known, read the rows and begin to probe; again after every loss of the session.
@@ -277,6 +297,22 @@ class Lead:
             if (active := self.beliefs.active(purpose)) is not None:
                 self._probes.probe_now(TargetId(provider=active, purpose=purpose))
         self.judge.resume()
+
+    def servings(self) -> tuple[Serving, ...]:
+        """Who serves each purpose, for a person."""
+        now, names = self._now(), self.beliefs.names
+        return tuple(
+            Serving(
+                purpose=purpose,
+                name=names.get(state.seen.active) or str(state.seen.active),
+                status=self.beliefs.purpose_status(purpose, now),
+                stranded=state.stranded_since is not None,
+                pinned=pin_holds(state.pinned, state.pinned_until, now),
+                paused=state.paused,
+            )
+            for purpose in Purpose
+            if (state := self.beliefs.purposes.get(purpose)) is not None and state.seen is not None
+        )
 
     def purposes(self) -> dict[Purpose, ApplicationStatus]:
         """The application's word for every purpose that somebody serves."""

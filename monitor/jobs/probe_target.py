@@ -93,6 +93,12 @@ class ProbeTarget:
             self._metrics.set_interval(target, ProbeKind.DEEP, interval)
             self._put(target.id, ProbeKind.DEEP, interval, policy, soon=True)
 
+    def replan(self, id_: TargetId) -> None:
+        """Plan the probes of a target anew, whatever about it or its policy has changed."""
+        if (target := self._beliefs.targets.get(id_)) is not None:
+            self.start(target)
+            self.reschedule(id_)
+
     def stop(self, id_: TargetId) -> None:
         """Cease to probe a target."""
         for kind in ProbeKind:

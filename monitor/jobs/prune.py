@@ -25,10 +25,14 @@ MAINTENANCE_KEPT = timedelta(days=7)
 
 
 class Prune:
-    """Once an hour, and at the start."""
+    """Once an hour, and at the start.
+
+    Attributes:
+        keep: how long single results are kept; a change counts from the next hour on.
+    """
 
     def __init__(self, keep: timedelta, now: Callable[[], datetime]) -> None:
-        self._keep = keep
+        self.keep = keep
         self._now = now
 
     async def run(self, session: LeaderSession) -> None:
@@ -37,7 +41,7 @@ class Prune:
             try:
                 async with session.use() as connection:
                     await ensure_partitions(connection, self._now())
-                    dropped = await prune(connection, self._now(), keep=self._keep)
+                    dropped = await prune(connection, self._now(), keep=self.keep)
                     await forget_keys_of_deleted_rows(connection)
                     await prune_journal(connection, self._now() - JOURNAL_KEPT)
                     await prune_hours(connection, self._now())

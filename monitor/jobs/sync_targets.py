@@ -38,7 +38,11 @@ EDIT_ATTEMPTS = 5
 
 
 class SyncTargets:
-    """Reads the rows when they change, and every 15 s in case nobody said so."""
+    """Reads the rows when they change, and every 15 s in case nobody said so.
+
+    Attributes:
+        catalog: what the rows are read with.
+    """
 
     def __init__(
         self,
@@ -58,7 +62,7 @@ class SyncTargets:
         self._beliefs = beliefs
         self._pending = pending
         self._metrics = metrics
-        self._catalog = catalog
+        self.catalog = catalog
         self._probes = probes
         self._judge = judge
         self._stored_healths = stored_healths
@@ -116,7 +120,7 @@ class SyncTargets:
                 continue
             self._beliefs.maintenance = maintenance
             configuration = read_configuration(
-                rows, self._catalog, allow_metadata_addresses=self._allow_metadata_addresses
+                rows, self.catalog, allow_metadata_addresses=self._allow_metadata_addresses
             )
             if await self._take_edits(connection, configuration):
                 return await self._keys.look(rows, configuration)
@@ -199,7 +203,7 @@ class SyncTargets:
             self._change(target)
         for count, target in enumerate(changes.start):
             self._start(target)
-            await _breathe(count)
+            await breathe(count)
         for id_ in self._beliefs.targets:
             if id_.provider in self._keys.mended:
                 self._probes.probe_now(
@@ -208,7 +212,7 @@ class SyncTargets:
         # What a target does for its purpose may have changed with any row.
         for count, id_ in enumerate(list(self._beliefs.targets)):
             self._probes.reschedule(id_)
-            await _breathe(count)
+            await breathe(count)
 
     def _remember(self, target: Target) -> None:
         self._beliefs.targets[target.id] = target
@@ -268,7 +272,7 @@ class SyncTargets:
             export_purpose(self._beliefs, self._metrics, purpose, now)
 
 
-async def _breathe(count: int) -> None:
-    # Thousands of targets at once must not hold up the probes that are due meanwhile.
+async def breathe(count: int) -> None:
+    """Let others do something now and then: thousands of targets must not hold up the probes that are due."""
     if count % 50 == 49:
         await asyncio.sleep(0)

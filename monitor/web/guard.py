@@ -132,19 +132,26 @@ class Guard:
     def __init__(self, app: ASGIApp, entrance: Entrance) -> None:
         self._app = app
         self._entrance = entrance
-        self._behind_proxy: Any = ProxyHeadersMiddleware(
-            self._answer,  # type: ignore[arg-type]  # uvicorn's types and starlette's differ in words alone
-            trusted_hosts=list(entrance.rules.trust_proxy),
-        )
+        self._rules: DoorRules | None = None
+        self._behind_proxy: Any = None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """One request."""
         if scope["type"] != "http" or scope["path"] in OPEN:
             await self._app(scope, receive, send)
             return
+        self._follow(self._entrance.rules)
         from_proxy = self._entrance.rules.trusts(client_address(scope))
         scope["state"] = {**scope.get("state", {}), "from_proxy": from_proxy}
         await self._behind_proxy(scope, receive, send)
+
+    def _follow(self, rules: DoorRules) -> None:
+        if self._rules is not rules:
+            self._rules = rules
+            self._behind_proxy = ProxyHeadersMiddleware(
+                self._answer,  # type: ignore[arg-type]  # uvicorn's types and starlette's differ in words alone
+                trusted_hosts=list(rules.trust_proxy),
+            )
 
     async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
         async def with_headers(message: Message) -> None:
