@@ -74,9 +74,8 @@ class Doors:
             access=self._access,
             throttle=Throttle(time.monotonic),
         )
-        self._events = Events()
         self._app = create_app(state, metrics, self._entrance, ROUTERS)
-        self._app.state.events = self._events
+        self._events: Events = self._app.state.events
         self._app.state.policy_for = settings.policy_for
         self._open_app = create_open_app(state, metrics)
         self._servers: list[WebServer] = []

@@ -12,13 +12,16 @@ from starlette.responses import JSONResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from monitor import __version__
+from monitor.domain.policy import Policy
 from monitor.metrics import Metrics
 from monitor.web import document, routes_session
 from monitor.web.document import refuse_invalid
+from monitor.web.events import Events
 from monitor.web.guard import Entrance, Guard, is_page
 from monitor.web.metrics_page import MetricsPage
 from monitor.web.page import routes as routes_page
 from monitor.web.page import routes_login
+from monitor.web.page.pages import Pages
 from monitor.web.page.refusal import refuse
 from monitor.web.page.said import Said
 from monitor.web.routes_open import index_route, open_routes
@@ -72,6 +75,9 @@ def create_app(
         app.state.entrance, app.state.access = entrance, entrance.access
         app.state.pool = app.state.llm_manager = None
         app.state.daemon, app.state.said = state, Said()
+        events = app.state.events = Events()
+        app.state.pages = Pages(lambda: events.count)
+        app.state.policy_for = lambda _: Policy()
         app.add_exception_handler(RequestValidationError, refuse_invalid)
         app.add_exception_handler(HTTPException, _refuse)
         for router in (routes_session.router, document.router, *PAGES, *routers):

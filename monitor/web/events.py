@@ -75,9 +75,14 @@ class _Listening:
 
 
 class Events:
-    """All listeners."""
+    """All listeners.
+
+    Attributes:
+        count: how much was told so far, to however few.
+    """
 
     def __init__(self) -> None:
+        self.count = 0
         self._listeners: set[_Listening] = set()
         self._ended = False
 
@@ -113,11 +118,13 @@ class Events:
             payload: of the notification, JSON or a word.
         """
         event = Event(name, _as_json(payload))
+        self.count += 1
         for one in self._listeners:
             one.put(event)
 
     def resync(self) -> None:
         """Some news may have been missed."""
+        self.count += 1
         for one in self._listeners:
             one.put(RESYNC)
 

@@ -381,7 +381,7 @@ async def test_while_the_database_is_away_the_page_says_so(connection: Any, pool
         browser.entrance.sessions = Sessions(Keyring(generate()), lambda: datetime.now(UTC))
         cookie, _ = browser.entrance.sessions.begin(1)
         page = await browser.get("/", cookie=f"llm_monitor={cookie}")
-        assert (page.status, "The database is away" in page.text) == (200, True)
+        assert (page.status, "The database is away" in page.text) == (503, True)
         page = await browser.log_in("llmm_1_" + "a" * 43)
         assert (page.status, "database is away" in page.text) == (503, True)
         page = await browser.get("/providers/ai_server/1", cookie=f"llm_monitor={cookie}")

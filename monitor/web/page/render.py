@@ -8,7 +8,10 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from starlette.requests import Request
 from starlette.responses import HTMLResponse
 
+from monitor import __version__
 from monitor.domain.access import Caller, TokenRole
+from monitor.web.page.assets import asset_url
+from monitor.web.page.instants import ago, day, on
 from monitor.web.page.said import Said
 from monitor.web.sessions import Session
 
@@ -32,7 +35,10 @@ TEMPLATES = Environment(
     undefined=StrictUndefined,
     trim_blocks=True,
     lstrip_blocks=True,
+    auto_reload=False,
 )
+TEMPLATES.globals |= {"asset": asset_url, "version": __version__}
+TEMPLATES.filters |= {"ago": ago, "on": on, "day": day}
 
 
 def answer(
@@ -51,8 +57,13 @@ def answer(
         status: HTTP's.
         headers: further ones.
     """
-    text = TEMPLATES.get_template(template).render({**person(request), **context})
+    text = render(template, {**person(request), **context})
     return HTMLResponse(text, status, {**HEADERS, **(headers or {})})
+
+
+def render(template: str, context: Mapping[str, Any]) -> str:
+    """A template's text."""
+    return TEMPLATES.get_template(template).render(context)
 
 
 def person(request: Request) -> dict[str, Any]:

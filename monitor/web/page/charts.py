@@ -1,0 +1,237 @@
+"""Small pictures as SVG paths: the days of an uptime, the hours of a latency; each with its words."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
+
+from monitor.web.page.words import age, counted, listed, seconds, share
+
+BAR_WIDTH, BAR_GAP, BARS_HEIGHT, STUB = 4, 2, 28, 5
+CHART_WIDTH, CHART_HEIGHT = 240, 40
+LEAST_SHOWN = 0.15
+"""The part of a bar that a trouble takes at least: one minute of a day would be seen by nobody."""
+
+_DAY = timedelta(days=1)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DayParts:
+    """A day: how much of it something was up, down, and not known."""
+
+    date: date
+    up: timedelta
+    down: timedelta
+    unknown: timedelta
+
+    @property
+    def share(self) -> float | None:
+        """The share of the known time that was up; None when nothing is known."""
+        known = self.up + self.down
+        return self.up / known if known else None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DayRow:
+    """A day in a table."""
+
+    date: date
+    share: str
+    down: str
+    unknown: str
+    trouble: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Bars:
+    """A bar a day, the oldest first.
+
+    A day that was up is a whole bar; the part that was down hangs from its top, apart and in another colour;
+    a day without data is a stub.
+
+    Attributes:
+        width: of the picture.
+        height: of the picture.
+        up: the path of what was up.
+        down: the path of what was down.
+        unknown: the path of the days without data.
+        label: the picture in words.
+        first: the first day.
+        code: each day's seconds of `down,unknown`, separated by blanks; `-` for a day without data.
+        rows: the days in words, the newest first.
+        calm: how many days had nothing to tell.
+        unseen: how many had no data.
+    """
+
+    width: int
+    height: int
+    up: str
+    down: str
+    unknown: str
+    label: str
+    first: date
+    code: str
+    rows: tuple[DayRow, ...]
+    calm: int
+    unseen: int
+
+    @property
+    def troubled(self) -> tuple[DayRow, ...]:
+        """The days on which something was down."""
+        return tuple(row for row in self.rows if row.trouble)
+
+
+def draw_days(found: Mapping[date, DayParts], today: date, count: int = 90) -> Bars:
+    """The last days as bars.
+
+    Args:
+        found: days with data; those without are unknown.
+        today: the last one, of which not all has passed.
+        count: how many.
+    """
+    days = [today - (count - 1 - n) * _DAY for n in range(count)]
+    up, down, unknown, codes = [], [], [], []
+    for n, day in enumerate(days):
+        x, parts = n * (BAR_WIDTH + BAR_GAP), found.get(day)
+        if parts is None or parts.share is None:
+            unknown.append(_bar(x, BARS_HEIGHT - STUB, BARS_HEIGHT))
+            codes.append("-")
+            continue
+        top = 0.0
+        if parts.down > timedelta(0):
+            top = round(BARS_HEIGHT * max(1 - parts.share, LEAST_SHOWN), 1)
+            down.append(_bar(x, 0, top))
+            top += 1.5
+        if top < BARS_HEIGHT and parts.up > timedelta(0):
+            up.append(_bar(x, top, BARS_HEIGHT))
+        codes.append(f"{parts.down.total_seconds():.0f},{parts.unknown.total_seconds():.0f}")
+    rows = tuple(_row(day, found.get(day)) for day in reversed(days))
+    troubled = [row for row in rows if row.trouble]
+    unseen = codes.count("-")
+    return Bars(
+        width=count * (BAR_WIDTH + BAR_GAP) - BAR_GAP,
+        height=BARS_HEIGHT,
+        up="".join(up),
+        down="".join(down),
+        unknown="".join(unknown),
+        label=_days_in_words(count, len(troubled), unseen),
+        first=days[0],
+        code=" ".join(codes),
+        rows=rows,
+        calm=count - len(troubled) - unseen,
+        unseen=unseen,
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HourPoint:
+    """An hour's typical and slow value, in seconds."""
+
+    hour: datetime
+    p50: float
+    p95: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Chart:
+    """Values of the last hours: a line for the typical one, a band up to the slow one.
+
+    Attributes:
+        width: of the picture.
+        height: of the picture.
+        line: the path of p50; hours without data are gaps.
+        band: the path between p50 and p95.
+        top: the value at the upper edge.
+        label: the picture in words.
+    """
+
+    width: int
+    height: int
+    line: str
+    band: str
+    top: str
+    label: str
+
+
+def draw_hours(name: str, points: Sequence[HourPoint], until: datetime, hours: int = 48) -> Chart | None:
+    """The last hours as a line with a band; None without a point.
+
+    Args:
+        name: what is shown, for the words.
+        points: hours with data, the oldest first.
+        until: the right edge.
+        hours: how many.
+    """
+    begin = until - hours * timedelta(hours=1)
+    shown = [one for one in points if one.hour >= begin - timedelta(hours=1)]
+    if not shown:
+        return None
+    top = max(one.p95 for one in shown) or 0.001
+    line, band = [], []
+    for run in _runs(shown):
+        places = [_place(one.hour, begin, hours) for one in run]
+        if len(run) == 1:
+            places = [places[0] - 1.5, places[0] + 1.5]
+            run = [run[0], run[0]]
+        typical = [f"{x:.1f} {_height(one.p50, top):.1f}" for x, one in zip(places, run, strict=True)]
+        slow = [f"{x:.1f} {_height(one.p95, top):.1f}" for x, one in zip(places, run, strict=True)]
+        line.append(f"M{'L'.join(typical)}")
+        band.append(f"M{'L'.join(slow)}L{'L'.join(reversed(typical))}Z")
+    last = shown[-1]
+    label = (
+        f"{name} of the last {hours} hours: typically {seconds(min(one.p50 for one in shown))} to "
+        f"{seconds(max(one.p50 for one in shown))}, slowest twentieth up to {seconds(top)}; "
+        f"last {seconds(last.p50)}"
+    )
+    return Chart(
+        width=CHART_WIDTH,
+        height=CHART_HEIGHT,
+        line="".join(line),
+        band="".join(band),
+        top=seconds(top),
+        label=label,
+    )
+
+
+def _bar(x: float, top: float, bottom: float) -> str:
+    return f"M{x} {top:g}h{BAR_WIDTH}V{bottom:g}h-{BAR_WIDTH}z"
+
+
+def _row(day: date, parts: DayParts | None) -> DayRow:
+    if parts is None or parts.share is None:
+        return DayRow(date=day, share="unknown", down="", unknown="all day", trouble=False)
+    nothing = timedelta(0)
+    return DayRow(
+        date=day,
+        share=share(parts.share),
+        down=age(parts.down) if parts.down > nothing else "",
+        unknown=age(parts.unknown) if parts.unknown >= timedelta(minutes=1) else "",
+        trouble=parts.down > nothing,
+    )
+
+
+def _days_in_words(count: int, troubled: int, unseen: int) -> str:
+    if unseen == count:
+        return f"The last {count} days: nothing is known"
+    told = [f"{counted(troubled, 'day')} with trouble" if troubled else "no trouble"]
+    told += [f"{counted(unseen, 'day')} without data"] if unseen else []
+    return f"The last {count} days: {listed(told)}"
+
+
+def _runs(points: Sequence[HourPoint]) -> list[list[HourPoint]]:
+    """Cut where an hour is missing."""
+    runs: list[list[HourPoint]] = []
+    for one in points:
+        if runs and one.hour - runs[-1][-1].hour <= timedelta(hours=1):
+            runs[-1].append(one)
+        else:
+            runs.append([one])
+    return runs
+
+
+def _place(hour: datetime, begin: datetime, hours: int) -> float:
+    share_passed = (hour + timedelta(minutes=30) - begin) / (hours * timedelta(hours=1))
+    return min(max(share_passed, 0.0), 1.0) * CHART_WIDTH
+
+
+def _height(value: float, top: float) -> float:
+    return CHART_HEIGHT - 1 - (CHART_HEIGHT - 4) * value / top

@@ -1,0 +1,71 @@
+"""Makes the page: reads in one snapshot, then words and markup in a thread."""
+
+import secrets
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from markupsafe import Markup, escape
+from starlette.requests import Request
+
+from monitor.storage.page import read_page
+from monitor.web.page.pages import Pages
+from monitor.web.page.render import render
+from monitor.web.page.view import view_page
+from monitor.web.page.view_providers import Filter, choose
+from monitor.web.page.words import Tone
+
+SPAN = timedelta(days=7)
+ACQUIRE_SECONDS = 5.0
+
+_CSRF = secrets.token_hex(16)
+"""Stands in kept markup where each login's own value belongs."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Made:
+    """A page's content, the same for everybody of a role."""
+
+    markup: str
+    title: str
+    tone: Tone
+    as_of: datetime
+
+    def fill(self, csrf: str) -> Markup:
+        """The content with a login's own value in its forms."""
+        return Markup(self.markup.replace(_CSRF, str(escape(csrf))))  # noqa: S704 - rendered with autoescape
+
+
+async def make_home(request: Request, wanted: Filter, *, admin: bool, anew: bool) -> Made | None:
+    """The page's content; None while no database is known.
+
+    Args:
+        request: for the application's parts.
+        wanted: which providers.
+        admin: with what an administrator may do.
+        anew: not one of a moment ago.
+    """
+    state = request.app.state
+    pool: Any = state.pool
+    pages: Pages = state.pages
+    if pool is None:
+        return None
+
+    async def make() -> Made:
+        async with pool.acquire(timeout=ACQUIRE_SECONDS) as connection:
+            record = await read_page(connection, SPAN, lambda status: choose(status, wanted)[0])
+
+        def write() -> Made:
+            shelf = choose(record.status, wanted)[1]
+            view = view_page(record, shelf, state.policy_for)
+            context = {"view": view, "is_admin": admin, "csrf": _CSRF}
+            return Made(
+                markup=render("home_content.html", context),
+                title=view.headline.title,
+                tone=view.headline.tone,
+                as_of=view.as_of,
+            )
+
+        return await pages.in_thread(write)
+
+    return await pages.get(("home", wanted, admin), make, anew=anew)

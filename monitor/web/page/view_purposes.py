@@ -1,0 +1,140 @@
+"""Who serves each purpose, since when, why, and who is next: in words."""
+
+from collections.abc import Mapping
+
+from monitor.domain.application_status import ApplicationStatus
+from monitor.domain.explanation import Explanation, Standpoint
+from monitor.domain.provider import ProviderRef
+from monitor.storage.present import Present
+from monitor.storage.purposes import AUTOMATIC
+from monitor.storage.status import PurposeStatus, Status
+from monitor.storage.status_words import (
+    find_provider,
+    is_held,
+    is_pinned,
+    is_pinned_to_unfit,
+    purpose_health,
+)
+from monitor.web.page.view_providers import name_provider
+from monitor.web.page.views import CandidateView, PurposeView
+from monitor.web.page.words import RULE_WORDS, TONES, Tone, clock
+
+_STATE_TONES = {"up": Tone.OK, "down": Tone.BAD, "unknown": Tone.UNKNOWN, "not probed": Tone.UNKNOWN}
+
+
+def view_purpose(
+    status: Status, purpose: PurposeStatus, present: Present | None, names: Mapping[ProviderRef, str]
+) -> PurposeView:
+    """One purpose.
+
+    Args:
+        status: read at the same moment.
+        purpose: its part of it.
+        present: what is noted of it; None for a purpose that is none of ours.
+        names: of providers that moves name.
+    """
+    explanation = present.explanation if present is not None else None
+    move = present.move if present is not None else None
+    tone, word = _standing(status, purpose)
+    candidates = _candidates(status, explanation, names)
+    following = next((one for one in candidates if one.ready and not one.serves), None)
+    return PurposeView(
+        name=purpose.purpose,
+        tone=tone,
+        word=word,
+        active=name_provider(status, purpose.active, names) if purpose.active else None,
+        since=purpose.since,
+        why=RULE_WORDS.get(purpose.rule or "", purpose.rule or ""),
+        evidence=move.turn.reason if move is not None and move.turn.rule == purpose.rule else "",
+        stranded_since=purpose.stranded_since,
+        next=following.named if following else None,
+        next_word=_next_word(purpose, candidates, explanation),
+        notes=_notes(status, purpose, names),
+        moves_when=explanation.next_moves if explanation else (),
+        candidates=candidates,
+        uptimes=(),
+        bars=None,
+        paused=purpose.paused,
+        pinned=is_pinned(purpose, status.as_of),
+        held=is_held(purpose, status.as_of),
+        by_rule=purpose.rule in set(AUTOMATIC),
+    )
+
+
+def _standing(status: Status, purpose: PurposeStatus) -> tuple[Tone, str]:
+    if purpose.stranded_since is not None:
+        return Tone.BAD, "nobody is fit"
+    if is_pinned_to_unfit(status, purpose):
+        return Tone.BAD, "pinned to one that is unfit"
+    health = purpose_health(status, purpose)
+    words = {
+        ApplicationStatus.HEALTHY: "served",
+        ApplicationStatus.DEGRADED: "served, with a warning",
+        ApplicationStatus.UNKNOWN: "not known yet",
+        ApplicationStatus.DOWN: "down",
+    }
+    return TONES[health], words[health]
+
+
+def _candidates(
+    status: Status, explanation: Explanation | None, names: Mapping[ProviderRef, str]
+) -> tuple[CandidateView, ...]:
+    return tuple(_candidate(status, one, names) for one in (explanation.candidates if explanation else ()))
+
+
+def _candidate(status: Status, one: Standpoint, names: Mapping[ProviderRef, str]) -> CandidateView:
+    tone = _STATE_TONES.get(one.health, Tone.BAD)
+    return CandidateView(
+        named=name_provider(status, one.ref, names),
+        place=one.place,
+        serves=one.serves,
+        ready=one.eligible,
+        tone=Tone.WARN if tone is Tone.OK and (one.warnings or not one.eligible) else tone,
+        word=one.health,
+        obstacle=one.obstacle,
+        warnings=one.warnings,
+    )
+
+
+def _next_word(
+    purpose: PurposeStatus, candidates: tuple[CandidateView, ...], explanation: Explanation | None
+) -> str:
+    if explanation is None:
+        return "No daemon has decided for it yet."
+    others = [one for one in candidates if not one.serves]
+    if not others:
+        return "Nobody: no other provider is named for it."
+    if purpose.paused:
+        return "Nobody while it is paused."
+    return "" if any(one.ready for one in others) else "Nobody is ready to take over."
+
+
+def _notes(status: Status, purpose: PurposeStatus, names: Mapping[ProviderRef, str]) -> tuple[str, ...]:
+    now = status.as_of
+    notes = []
+    if purpose.paused:
+        since = f" since {clock(purpose.paused_since, now)}" if purpose.paused_since else ""
+        notes.append(f"Paused by an operator{since}: nothing moves.")
+    if purpose.pinned is not None and is_pinned(purpose, now):
+        until = f" until {clock(purpose.pinned_until, now)}" if purpose.pinned_until else ""
+        notes.append(f"Pinned to {name_provider(status, purpose.pinned, names).name}{until}.")
+    if is_held(purpose, now):
+        until = f" until {clock(purpose.held_until, now)}" if purpose.held_until else ""
+        notes.append(f"Promoted by an operator: no return by itself{until}.")
+    if not purpose.is_seen:
+        notes.append("No daemon has seen its row as it stands.")
+    return tuple(notes)
+
+
+def why_down(status: Status, purpose: PurposeStatus) -> str:
+    """Why a purpose is down, as the end of a sentence."""
+    if purpose.active is None:
+        return "its row names nobody"
+    provider = find_provider(status, purpose.active)
+    if provider is None:
+        return f"{purpose.active}, which its row names, was deleted"
+    if not provider.enabled:
+        return f"{provider.name}, which serves it, is disabled"
+    if provider.maintenance is not None and provider.maintenance.holds(status.as_of):
+        return f"{provider.name}, which serves it, is in maintenance"
+    return f"{provider.name}, which serves it, does not answer as it should"

@@ -1,0 +1,118 @@
+"""A headless Chromium that looks at the status page: what it asked for, what it said, what axe-core finds."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+from axe_playwright_python.base import AXE_FILE_PATH
+from playwright.async_api import Browser, Page, Request, async_playwright
+
+from tests.system.packages import installed
+
+Scheme = Literal["light", "dark"]
+DESKTOP, PHONE = {"width": 1280, "height": 900}, {"width": 360, "height": 740}
+AXE = f"() => {{ {Path(AXE_FILE_PATH).read_text(encoding='utf-8')} }}"
+RULES = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "best-practice"]
+
+
+@dataclass
+class Looker:
+    """One tab of its own, with everything that it did.
+
+    Attributes:
+        page: playwright's.
+        asked: every address that was asked for.
+        sent: the requests' headers and bodies, as text.
+        complaints: what the console said, policies that were broken included.
+    """
+
+    page: Page
+    asked: list[str] = field(default_factory=list)
+    sent: list[str] = field(default_factory=list)
+    complaints: list[str] = field(default_factory=list)
+
+    async def log_in(self, url: str, token: str) -> None:
+        """Log in as a person does, by the form."""
+        await self.page.goto(f"{url}/login")
+        await self.page.fill("#token", token)
+        await self.page.click("main button[type=submit]")
+        await self.page.wait_for_url(f"{url}/")
+
+    async def violations(self) -> list[str]:
+        """What axe-core finds, a line each; empty when nothing."""
+        await self.page.evaluate(AXE)
+        found = await self.page.evaluate(
+            "rules => axe.run(document, {runOnly: {type: 'tag', values: rules}})", RULES
+        )
+        return [
+            f"{one['id']}: {one['help']}: {node['html'][:200]} {node['failureSummary']}"
+            for one in found["violations"]
+            for node in one["nodes"]
+        ]
+
+    async def overflows(self) -> int:
+        """By how many pixels the page is wider than the window."""
+        wider: int = await self.page.evaluate(
+            "() => document.scrollingElement.scrollWidth - document.scrollingElement.clientWidth"
+        )
+        return wider
+
+    async def shoot(self, path: Path) -> None:
+        """The whole page as a picture."""
+        await self.page.screenshot(path=path, full_page=True)
+
+
+@asynccontextmanager
+async def chromium() -> AsyncIterator[Browser]:
+    """Debian's Chromium, without a window."""
+    async with async_playwright() as playwright:
+        browser = await playwright.chromium.launch(
+            executable_path=installed("chromium"), args=["--no-sandbox", "--disable-dev-shm-usage"]
+        )
+        try:
+            yield browser
+        finally:
+            await browser.close()
+
+
+@asynccontextmanager
+async def looker(
+    browser: Browser,
+    *,
+    scheme: Scheme = "light",
+    size: dict[str, int] = DESKTOP,
+    scripts: bool = True,
+    cookies: Any = None,
+) -> AsyncIterator[Looker]:
+    """A tab.
+
+    Args:
+        browser: whose.
+        scheme: what the system prefers.
+        size: the window's.
+        scripts: whether JavaScript runs.
+        cookies: of another tab, as `storage_state` gave them.
+    """
+    context = await browser.new_context(
+        color_scheme=scheme,
+        viewport=size,  # type: ignore[arg-type]
+        java_script_enabled=scripts,
+        storage_state=cookies,
+        timezone_id="Europe/Berlin",
+        bypass_csp=False,
+    )
+    found = Looker(page=await context.new_page())
+    found.page.on("request", lambda request: _note(found, request))
+    found.page.on("console", lambda message: found.complaints.append(f"{message.type}: {message.text}"))
+    found.page.on("pageerror", lambda error: found.complaints.append(f"error: {error}"))
+    try:
+        yield found
+    finally:
+        await context.close()
+
+
+def _note(found: Looker, request: Request) -> None:
+    found.asked.append(request.url)
+    found.sent.append(f"{request.method} {request.url} {request.headers} {request.post_data or ''}")
