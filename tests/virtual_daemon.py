@@ -15,8 +15,8 @@ from monitor.jobs.check_keys import CheckKeys
 from monitor.jobs.lead import Lead
 from monitor.metrics import Metrics
 from monitor.probing.catalog import load_catalog
-from monitor.storage.arrivals import Retention
 from monitor.storage.address import Address
+from monitor.storage.arrivals import Retention
 from monitor.storage.daemons import DaemonRow
 from monitor.storage.errors import STORE_ERRORS
 from monitor.storage.leader import LeaderSession

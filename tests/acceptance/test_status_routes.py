@@ -73,7 +73,7 @@ async def test_a_failover_is_told_as_the_command_line_tells_it(database: Address
                         for day in target["days"]
                     ]
                     failed = sum(day["outcomes"].get("server_error", 0) for day in days)
-                    return failed >= 3 and sum(day["down_seconds"] for day in days) >= 60
+                    return bool(failed >= 3 and sum(day["down_seconds"] for day in days) >= 60)
 
                 await daemon.until(summed, 30, "the failures in the sums")
                 served = (await get("/purposes/chat"))["uptime"]["24h"]
