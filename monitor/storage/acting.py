@@ -45,12 +45,15 @@ class By:
     Attributes:
         user_id: who; stands in the audit and in the application's row.
         reason: why, in that person's own words; None when none was given.
-        via: `cli`, `api` or `library`.
+        via: `cli`, `api`, `library` or `page`.
+        seen: what that person had before the eyes, as `seen_of` names it: what has changed since is not acted
+            on; None acts on whatever there is.
     """
 
     user_id: str
     reason: str | None
     via: str
+    seen: str | None = None
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "user_id", _clean(self.user_id, LONGEST_USER) or "unknown")
@@ -77,7 +80,21 @@ class ActInvalid(ActError):
 
 
 class ActRefused(ActError):
-    """It would do harm, or somebody else holds the row; the message says how to have it all the same."""
+    """It would do harm, or somebody else holds the row; the message says how to have it all the same.
+
+    Attributes:
+        problem: what is wrong.
+        mend: what to do about it, as a command or a request has it; empty when the problem says it.
+    """
+
+    def __init__(self, problem: str, mend: str = "") -> None:
+        super().__init__(f"{problem}: {mend}" if mend else problem)
+        self.problem = problem
+        self.mend = mend
+
+
+class ActOvertaken(ActError):
+    """Somebody, or a rule, changed the thing after the person who acts had looked at it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -216,16 +233,40 @@ async def begin_act(connection: Any, about: str) -> AsyncIterator[None]:
         ) from error
 
 
-async def look(connection: Any, purpose: Purpose, named: Sequence[ProviderRef | None]) -> Scene:
+def seen_of(row: Pointers | None, state: PurposeState | None) -> str:
+    """A word for a purpose as it stands: another one after every act, move and edit."""
+    numbers = f"{state.generation}.{state.act}" if state else "-"
+    return f"{numbers}.{row.active}.{row.fallback}" if row else f"{numbers}.-"
+
+
+def check_seen(by: By, seen: str, what: str) -> None:
+    """Whether a thing still is as the person who acts has seen it.
+
+    Raises:
+        ActOvertaken: it is not.
+    """
+    if by.seen is not None and by.seen != seen:
+        raise ActOvertaken(f"{what} has changed since: look at it as it is now, and act again if it is right")
+
+
+async def look(
+    connection: Any, purpose: Purpose, named: Sequence[ProviderRef | None], by: By | None = None
+) -> Scene:
     """Lock a purpose's rows and read everything that an act may ask for.
 
     Args:
         connection: within `begin_act`.
         purpose: whose.
         named: whom the act names.
+        by: who acts, where it is to be on what was seen.
+
+    Raises:
+        ActOvertaken: it is not as that person has seen it.
     """
     row = await lock_active(connection, purpose)
     state = await lock_purpose(connection, purpose)
+    if by is not None:
+        check_seen(by, seen_of(row, state), str(purpose))
     now: datetime = await connection.fetchval(QUERIES["read_clock"])
     if state is not None and state.since is not None:
         # Moves stay in their order although somebody has set the database's clock back.

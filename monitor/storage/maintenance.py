@@ -14,6 +14,7 @@ from monitor.storage.acting import (
     By,
     ProviderMissing,
     begin_act,
+    check_seen,
     end_of,
     in_utc,
     record_act,
@@ -90,12 +91,12 @@ async def set_maintenance(
     """
     async with begin_act(connection, "a row of active_providers"):
         await connection.execute(QUERIES["lock_all_active"])
-        name, now, before = await _find(connection, ref)
+        name, now, before = await _find(connection, ref, by)
         begin = max(in_utc(starts_at, "the beginning"), now) if starts_at is not None else now
         end = _end(begin, ends_at, now)
         if before is not None and before.holds(now):
             if begin > now:
-                raise ActRefused(f"{ref} ({name}) is in maintenance already: end it first (--end)")
+                raise ActRefused(f"{ref} ({name}) is in maintenance already", "end it first (--end)")
             begin = before.since
         span = Maintenance(since=begin, until=end)
         if span == before:
@@ -116,13 +117,18 @@ async def end_maintenance(connection: Any, ref: ProviderRef, by: By) -> Maintena
     """
     async with begin_act(connection, "a row of active_providers"):
         await connection.execute(QUERIES["lock_all_active"])
-        name, now, before = await _find(connection, ref)
+        name, now, before = await _find(connection, ref, by)
         if before is None or (before.until is not None and before.until <= now):
             return _result(ref, name, before, now, changed=False)
         began = before.since < now
         span = Maintenance(since=before.since, until=now) if began else None
         detail: dict[str, object] = {"ended_at": now.isoformat()}
         return await _write(connection, Act.END_MAINTENANCE, ref, name, span, now, detail, by)
+
+
+def seen_of_maintenance(act: int | None) -> str:
+    """A word for a provider's maintenance as it stands: another one after every act on it."""
+    return str(act or "-")
 
 
 async def load_maintenance(connection: Any) -> dict[ProviderRef, MaintenanceRow]:
@@ -143,12 +149,13 @@ async def prune_maintenance(connection: Any, before: datetime) -> None:
     await connection.execute(QUERIES["prune_maintenance"], before)
 
 
-async def _find(connection: Any, ref: ProviderRef) -> tuple[str, datetime, Maintenance | None]:
+async def _find(connection: Any, ref: ProviderRef, by: By) -> tuple[str, datetime, Maintenance | None]:
     name: str | None = await connection.fetchval(QUERIES[NAMED[ref.type]], ref.id)
     if name is None:
         raise ProviderMissing(f"{ref}: there is no such row")
     now: datetime = await connection.fetchval(QUERIES["read_clock"])
     row = await connection.fetchrow(QUERIES["read_maintenance"], *columns(ref))
+    check_seen(by, seen_of_maintenance(row["act"] if row else None), f"the maintenance of {ref} ({name})")
     return name, now, Maintenance(since=row["starts_at"], until=row["ends_at"]) if row else None
 
 

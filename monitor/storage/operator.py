@@ -17,6 +17,7 @@ from monitor.storage.acting import (
     Acted,
     ActError,
     ActInvalid,
+    ActOvertaken,
     ActRefused,
     By,
     ProviderDisabled,
@@ -36,6 +37,7 @@ __all__ = [
     "KEEP",
     "ActError",
     "ActInvalid",
+    "ActOvertaken",
     "ActRefused",
     "Acted",
     "By",
@@ -92,7 +94,7 @@ async def choose(
     """
     named = (active,) if isinstance(fallback, Keep) else (active, fallback)
     async with begin_act(connection, f"the row of {purpose}"):
-        scene = await look(connection, purpose, named)
+        scene = await look(connection, purpose, named, by)
         second = _second(scene, active, fallback)
         scene.check_usable(active)
         if second == active:
@@ -180,7 +182,7 @@ async def unpin(connection: Any, purpose: Purpose, by: By) -> Acted:
         ActRefused: the row is locked.
     """
     async with begin_act(connection, f"the row of {purpose}"):
-        scene = await look(connection, purpose, ())
+        scene = await look(connection, purpose, (), by)
         wanted = _unchanged(scene, Act.UNPIN)
         state = replace(wanted.state, pinned=None, pinned_until=None, held=False, held_until=None)
         return await write(connection, scene, replace(wanted, state=state), by)
@@ -189,7 +191,7 @@ async def unpin(connection: Any, purpose: Purpose, by: By) -> Acted:
 async def pause(connection: Any, purpose: Purpose, by: By) -> Acted:
     """Let nothing move by itself until `resume`; errors as of `unpin`."""
     async with begin_act(connection, f"the row of {purpose}"):
-        scene = await look(connection, purpose, ())
+        scene = await look(connection, purpose, (), by)
         wanted = _unchanged(scene, Act.PAUSE)
         return await write(connection, scene, replace(wanted, state=replace(wanted.state, paused=True)), by)
 
@@ -197,7 +199,7 @@ async def pause(connection: Any, purpose: Purpose, by: By) -> Acted:
 async def resume(connection: Any, purpose: Purpose, by: By) -> Acted:
     """End a pause; errors as of `unpin`."""
     async with begin_act(connection, f"the row of {purpose}"):
-        scene = await look(connection, purpose, ())
+        scene = await look(connection, purpose, (), by)
         wanted = _unchanged(scene, Act.RESUME)
         return await write(connection, scene, replace(wanted, state=replace(wanted.state, paused=False)), by)
 
@@ -221,7 +223,7 @@ async def set_candidates(
         ActRefused: the vectors would change their space and `force` is not said; or the row is locked.
     """
     async with begin_act(connection, f"the row of {purpose}"):
-        scene = await look(connection, purpose, refs)
+        scene = await look(connection, purpose, refs, by)
         row = scene.row_or_refuse()
         order = ordered(refs)
         if not order:
@@ -262,7 +264,7 @@ async def _move(
     force: bool,
 ) -> Acted:
     async with begin_act(connection, f"the row of {purpose}"):
-        scene = await look(connection, purpose, (to,))
+        scene = await look(connection, purpose, (to,), by)
         row = scene.row_or_refuse()
         end = end_of(until, scene.now)
         scene.check_usable(to)
@@ -309,8 +311,8 @@ def _check_fit(scene: Scene, act: Act, to: ProviderRef, *, force: bool) -> None:
     unfit = scene.standings[to].unfit(scene.purpose)
     if unfit is not None:
         raise ActRefused(
-            f"{scene.called(to)} {unfit}: mend it first, or {act} it all the same with --force "
-            '("force": true)'
+            f"{scene.called(to)} {unfit}",
+            f'mend it first, or {act} it all the same with --force ("force": true)',
         )
 
 
@@ -322,7 +324,8 @@ def _refuse_space(scene: Scene, to: ProviderRef, *, force: bool) -> None:
     first = scene.order[0] if scene.order else scene.row_or_refuse().active
     raise ActRefused(
         f"{scene.called(to)} {what} {scene.called(first)}, and vectors of both in one index destroy the "
-        'search: set metadata.embedding_space on both, or say --force ("force": true) and embed all anew'
+        "search",
+        'set metadata.embedding_space on both, or say --force ("force": true) and embed all anew',
     )
 
 
