@@ -1,9 +1,7 @@
 """`llm-monitor status`: who serves, how the providers are, and what moved."""
 
 import asyncio
-from typing import TYPE_CHECKING, Annotated
-
-import typer
+from typing import TYPE_CHECKING
 
 from monitor.cli.console import show_json
 from monitor.cli.options import AsJson, ConfigFile, DataDir, EnvFile, read_settings
@@ -14,13 +12,7 @@ if TYPE_CHECKING:
 
 
 def status(
-    as_json: AsJson = False,
-    watch: Annotated[
-        bool, typer.Option("--watch", help="Go on, and show every change; q or Ctrl-C ends it.")
-    ] = False,
-    config: ConfigFile = None,
-    env_file: EnvFile = None,
-    data_dir: DataDir = None,
+    as_json: AsJson = False, config: ConfigFile = None, env_file: EnvFile = None, data_dir: DataDir = None
 ) -> int:
     """Show who serves and how all providers are. Exit 1 when a purpose is down or no daemon runs."""
     settings = read_settings(config, env_file, data_dir)
@@ -29,17 +21,12 @@ def status(
 
     found = asyncio.run(_read(settings))
     database = find_database(settings).describe()
-    reached = _psql(database) if settings.database is None and not as_json else database
-    if watch:
-        from monitor.cli.watch import watch as watch_status
-
-        return asyncio.run(watch_status(settings, found, reached, json_lines=as_json))
     if as_json:
         show_json(status_report.as_json(found, database))
     else:
         from monitor.cli import status_page
 
-        status_page.show(found, reached)
+        status_page.show(found, _psql(database) if settings.database is None else database)
     return 1 if status_report.bad_news(found) else 0
 
 

@@ -20,14 +20,15 @@ from monitor.web.events import Events
 from monitor.web.guard import Entrance, Guard, is_page
 from monitor.web.metrics_page import MetricsPage
 from monitor.web.page import routes as routes_page
-from monitor.web.page import routes_login
+from monitor.web.page import routes_acts, routes_login
 from monitor.web.page.pages import Pages
+from monitor.web.page.probe_runs import ProbeRuns
 from monitor.web.page.refusal import refuse
 from monitor.web.page.said import Said
 from monitor.web.routes_open import index_route, open_routes
 from monitor.web.state import DaemonState
 
-PAGES = (routes_page.router, routes_login.router)
+PAGES = (routes_page.router, routes_login.router, routes_acts.router)
 
 _log = structlog.get_logger()
 
@@ -78,6 +79,7 @@ def create_app(
         events = app.state.events = Events()
         app.state.pages = Pages(lambda: events.count)
         app.state.policy_for = lambda _: Policy()
+        app.state.probe_runs = ProbeRuns()
         app.add_exception_handler(RequestValidationError, refuse_invalid)
         app.add_exception_handler(HTTPException, _refuse)
         for router in (routes_session.router, document.router, *PAGES, *routers):

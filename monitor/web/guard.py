@@ -14,7 +14,7 @@ from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 from monitor.domain.access import Caller, TokenRole
 from monitor.web.access import Access, TokensAway, refuse_nobody
 from monitor.web.forms import CSRF_FIELD, read_form
-from monitor.web.page.refusal import refuse
+from monitor.web.page.refusal import ask_again, refuse
 from monitor.web.rules import DoorRules, refuse_other_page, refuse_way
 from monitor.web.sessions import COOKIE, CSRF_HEADER, Session, Sessions
 from monitor.web.store import store_away
@@ -105,6 +105,18 @@ def is_page(path: str) -> bool:
     return not path.startswith("/api/") and path not in OPEN
 
 
+def comes_from_elsewhere(scope: Scope) -> bool:
+    """Whether a browser follows somebody else's link to a page, and so has kept its strict cookie back."""
+    headers = Headers(scope=scope)
+    return (
+        scope["method"] == "GET"
+        and headers.get("sec-fetch-site") == "cross-site"
+        and headers.get("sec-fetch-mode") == "navigate"
+        and headers.get("sec-fetch-dest") == "document"
+        and COOKIE not in Request(scope).cookies
+    )
+
+
 def check_role(caller: Caller, method: str, path: str) -> None:
     """Whether a caller may ask for something.
 
@@ -159,6 +171,9 @@ class Guard:
                 _add_headers(message)
             await send(message)
 
+        if is_page(scope["path"]) and comes_from_elsewhere(scope):
+            await ask_again(Request(scope))(scope, receive, with_headers)
+            return
         try:
             await self._admit(scope, receive)
         except HTTPException as refusal:

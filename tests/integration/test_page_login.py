@@ -436,3 +436,24 @@ async def test_a_browser_is_sent_to_the_login_and_a_program_is_told(browser: Bro
     assert (page.status, "token" in page.text) == (401, True)
     page = await browser.get("/api/v1/monitor/providers")
     assert page.status == 401, "the API answers everybody alike"
+
+
+async def test_a_link_from_elsewhere_opens_the_page_of_whoever_is_logged_in(
+    connection: Any, browser: Browser
+) -> None:
+    elsewhere = {"sec-fetch-site": "cross-site", "sec-fetch-mode": "navigate", "sec-fetch-dest": "document"}
+    page = await browser.get("/providers/ai_server/1?a=b", **elsewhere)
+    assert page.status == 200
+    assert page.headers["refresh"] == "0;url=/providers/ai_server/1?a=b"
+    assert "unsafe" not in page.headers["content-security-policy"]
+    for path in ("/%0d%0ax:y", "//evil.example/", "/;url=//evil.example", "/a?;url=https://evil.example"):
+        page = await browser.send("GET", path, headers={**BROWSER, **elsewhere})
+        assert page.headers.get("refresh", "0;url=/").startswith("0;url=/"), path
+        assert not page.headers.get("refresh", "").startswith("0;url=//"), path
+    # The second time it is our own page that asks: no circle.
+    page = await browser.get("/providers/ai_server/1", **{**elsewhere, "sec-fetch-site": "same-origin"})
+    assert (page.status, page.to) == (303, "/login?next=%2Fproviders%2Fai_server%2F1")
+    page = await browser.get("/api/v1/monitor/providers", **elsewhere)
+    assert page.status == 401
+    page = await browser.send("POST", "/login", headers={**BROWSER, **elsewhere}, data={"token": "x"})
+    assert page.status == 403

@@ -34,3 +34,12 @@ def refuse(request: Request, refusal: HTTPException, *, page: bool) -> Response:
     title = _TITLES.get(refusal.status_code, "This did not work")
     context = {"title": title, "reason": str(refusal.detail), "login": login_for(asked)}
     return answer(request, "refusal.html", context, refusal.status_code, refusal.headers)
+
+
+def ask_again(request: Request) -> Response:
+    """A page that asks for itself once more: as its own link, on which the browser shows a strict cookie.
+
+    It is the same for everybody, so that nobody learns from it whether somebody is logged in.
+    """
+    asked = asked_path(request.scope["path"], request.scope["query_string"])
+    return answer(request, "again.html", {"asked": asked}, headers={"refresh": f"0;url={asked}"})

@@ -1,0 +1,276 @@
+"""What an act is going to do, in sentences with names, and what there is to choose."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from monitor.domain.acts import Act
+from monitor.domain.provider import ProviderRef, Purpose
+from monitor.storage.acting import Scene
+from monitor.storage.outlook import ProviderOutlook, PurposeOutlook
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Choice:
+    """One of those that may be chosen.
+
+    Attributes:
+        value: as the form sends it.
+        name: for a person.
+        words: how it stands.
+        is_fit: it may be chosen without further ado.
+    """
+
+    value: str
+    name: str
+    words: str
+    is_fit: bool = True
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """An act before it is done.
+
+    Attributes:
+        title: what it is.
+        will: what is going to happen.
+        button: what does it.
+        seen: for `By.seen`.
+        choices: one of them has to be chosen; empty when there is nothing to choose.
+        chosen: the choice that is taken unless another one is.
+        fixed: only that one is meant; no other is offered.
+        legend: what is chosen.
+        field: the choice's name in the form.
+        warning: why one should think twice, or None.
+        no_end: what lasting without an end is called; None when it has no end to choose.
+        asks_begin: whether it may begin later.
+        asks_reason: whether a reason is kept.
+        offers_force: whether somebody who is not fit may be chosen by force.
+    """
+
+    title: str
+    will: str
+    button: str
+    seen: str = ""
+    choices: tuple[Choice, ...] = ()
+    chosen: Choice | None = None
+    fixed: bool = False
+    legend: str = ""
+    field: str = "to"
+    warning: str | None = None
+    no_end: str | None = None
+    asks_begin: bool = False
+    asks_reason: bool = True
+    offers_force: bool = False
+
+
+class Names:
+    """The operator's names, told apart by the row where two are the same."""
+
+    def __init__(self, scene: Scene) -> None:
+        self._names = scene.names
+
+    def __call__(self, ref: ProviderRef | None) -> str:
+        """A provider for a person."""
+        if ref is None:
+            return "nobody"
+        name = self._names.get(ref, "")
+        same = sum(one == name for one in self._names.values()) > 1
+        return f"{name} ({ref})" if name and same else name or str(ref)
+
+
+def plan_purpose(
+    act: Act, outlook: PurposeOutlook, wanted: ProviderRef | None = None, *, fixed: bool = False
+) -> Plan:
+    """What an act on a purpose is going to do.
+
+    Args:
+        act: promote, pin, unpin, pause or resume.
+        outlook: how the purpose stands.
+        wanted: onto whom, where that was said.
+        fixed: nobody else is offered.
+    """
+    scene = outlook.scene
+    name, purpose, active = Names(scene), scene.purpose, scene.row_or_refuse().active
+    if act in (Act.PROMOTE, Act.PIN):
+        return _plan_move(act, outlook, wanted, fixed=fixed)
+    if act is Act.UNPIN:
+        return Plan(title=f"Unpin {purpose}", will=_unpin(scene, name), button="Unpin", seen=outlook.seen)
+    paused = scene.state is not None and scene.state.paused
+    if act is Act.PAUSE:
+        will = (
+            f"{purpose} is paused already: nothing will change."
+            if paused
+            else f"Nothing will move {purpose} by itself until it is resumed: {name(active)} keeps "
+            "serving, also when it fails. Probes go on."
+        )
+        return Plan(title=f"Pause {purpose}", will=will, button="Pause", seen=outlook.seen)
+    will = (
+        f"The rules decide again who serves {purpose}. What failed meanwhile counts: it may move at once."
+        if paused
+        else f"{purpose} is not paused: nothing will change."
+    )
+    return Plan(title=f"Resume {purpose}", will=will, button="Resume", seen=outlook.seen)
+
+
+def plan_maintenance(outlook: ProviderOutlook) -> Plan:
+    """What taking a provider out of service is going to do."""
+    name, span = outlook.name or str(outlook.ref), outlook.maintenance
+    serves = _listed(outlook.serves)
+    if outlook.serves:
+        moves = (
+            f"What it serves then ({serves} now) moves onto the next one that is fit and passes a probe; "
+            "with nobody else fit it stays."
+        )
+    else:
+        moves = "It serves nothing now, and nothing will move onto it by itself."
+    when = "from now on, or from the beginning chosen below"
+    will = f"{name} will be out of service in every purpose, {when}. {moves} Probes of it go on."
+    warning = None
+    if span is not None and span.holds(outlook.now):
+        will = (
+            f"{name} is in maintenance already ({outlook.maintenance_by}): it keeps its beginning, and "
+            "gets the end chosen below."
+        )
+    elif span is not None:
+        warning = (
+            f"A maintenance is planned already, from {instant(span.since)} on ({outlook.maintenance_by}): "
+            "this one takes its place."
+        )
+    return Plan(
+        title=f"Maintenance of {name}",
+        will=will,
+        button="Take it out of service",
+        seen=outlook.seen,
+        warning=warning,
+        no_end="until somebody ends it",
+        asks_begin=True,
+    )
+
+
+def plan_end_of_maintenance(outlook: ProviderOutlook) -> Plan:
+    """What putting a provider into service again is going to do."""
+    name, span = outlook.name or str(outlook.ref), outlook.maintenance
+    if span is None:
+        will = f"{name} is not in maintenance: nothing will change."
+    elif span.holds(outlook.now):
+        will = f"{name} may serve again from now on. Purposes return to it by the rules, after their hold."
+    else:
+        will = f"The maintenance of {name} that was to begin at {instant(span.since)} is called off."
+    return Plan(title=f"End the maintenance of {name}", will=will, button="End it", seen=outlook.seen)
+
+
+def plan_probe(outlook: ProviderOutlook, wanted: Purpose | None = None) -> Plan:
+    """What probing a provider now is going to do."""
+    name = outlook.name or str(outlook.ref)
+    choices = tuple(
+        Choice(value=str(one), name=str(one), words="a real request, as that purpose makes it")
+        for one in outlook.purposes
+    )
+    known = next((one for one in choices if one.value == wanted), None)
+    if choices:
+        will = (
+            f"{name} is asked once now, by a real and very short request. The result counts like that of "
+            "any other probe: it alone moves nothing."
+        )
+    else:
+        will = f"{name} is probed for no purpose: it is looked at once now, without a request that costs."
+    return Plan(
+        title=f"Probe {name} now",
+        will=will,
+        button="Probe now",
+        choices=choices,
+        chosen=known or (choices[0] if choices else None),
+        fixed=known is not None or len(choices) == 1,
+        legend="For which purpose",
+        field="for_purpose",
+        asks_reason=False,
+    )
+
+
+def _plan_move(act: Act, outlook: PurposeOutlook, wanted: ProviderRef | None, *, fixed: bool) -> Plan:
+    scene, purpose = outlook.scene, outlook.scene.purpose
+    name, active = Names(scene), scene.row_or_refuse().active
+    # Who serves is offered to be pinned; to promote it is to pin it for a while, and less clear.
+    offered = [ref for ref in outlook.offered if act is Act.PIN or ref != active or ref == wanted]
+    choices = {ref: _choice(scene, name, ref) for ref in offered if scene.standings[ref].enabled}
+    if len(choices) == 1:
+        wanted, fixed = next(iter(choices)), True
+    said = choices.get(wanted) if wanted else None
+    fit = [one for ref, one in choices.items() if one.is_fit and ref != active]
+    keeps = [choices[active]] if act is Act.PIN and active in choices else []
+    chosen = said or next(iter((*keeps, *fit, *choices.values())), None)
+    if chosen is None:
+        will = f"{purpose} is served by {name(active)}, and nobody else is there who might take over."
+    else:
+        will = _moves(act, scene, name, wanted if said else None)
+    verb, noun = ("Pin", "keep") if act is Act.PIN else ("Promote", "move")
+    meant = (chosen,) if fixed and said else tuple(choices.values())
+    return Plan(
+        title=f"{verb}: {noun} {purpose}",
+        will=will,
+        button=verb if chosen else "",
+        seen=outlook.seen,
+        choices=tuple(choices.values()),
+        chosen=chosen,
+        fixed=fixed and said is not None,
+        legend="Onto whom",
+        warning=f"{said.name} {said.words}." if said and not said.is_fit else None,
+        no_end="until it is unpinned",
+        offers_force=any(one is not None and not one.is_fit for one in meant),
+    )
+
+
+def _moves(act: Act, scene: Scene, name: Names, onto: ProviderRef | None) -> str:
+    """The sentence; in general terms while it is not said onto whom."""
+    purpose, active = scene.purpose, scene.row_or_refuse().active
+    if onto is None:
+        will, that = f"{purpose} will move now from {name(active)} to the one chosen below.", "that one"
+    elif onto == active:
+        will, that = f"{purpose} stays with {name(onto)}.", name(onto)
+    else:
+        will, that = f"{purpose} will move from {name(active)} to {name(onto)} now.", name(onto)
+    if act is Act.PIN:
+        until = "until it is unpinned or the end chosen below comes"
+        return f"{will} It stays there whatever happens, also when {that} fails, {until}."
+    if onto is not None and scene.order[:1] == (onto,):
+        return f"{will} {that} is the preferred one: nothing is held, and the rules decide on."
+    return (
+        f"{will} It returns by itself only after it is unpinned, or when the end chosen below has come. "
+        f"Should {that} fail, it fails over as ever."
+    )
+
+
+def _choice(scene: Scene, name: Names, ref: ProviderRef) -> Choice:
+    unfit = scene.standings[ref].unfit(scene.purpose)
+    strange = ref != scene.row_or_refuse().active and scene.purpose is Purpose.EMBEDDINGS
+    if unfit is None and strange and scene.same_space(ref) is not True:
+        unfit = "is not known to share the vector space: with it in one index the search breaks"
+    words = unfit or "is fit to serve"
+    if scene.row is not None and ref == scene.row.active:
+        words = f"serves now, and {words}"
+    return Choice(value=str(ref), name=name(ref), words=words, is_fit=unfit is None)
+
+
+def _unpin(scene: Scene, name: Names) -> str:
+    state, purpose = scene.state, scene.purpose
+    if state is not None and state.pinned is not None:
+        ends = f"{purpose} is no longer pinned to {name(state.pinned)}"
+    elif state is not None and state.held:
+        ends = f"What holds the return of {purpose} after the promotion ends"
+    else:
+        return f"{purpose} is neither pinned nor held: nothing will change."
+    first, active = scene.order[:1], scene.row_or_refuse().active
+    if first and first[0] != active:
+        onto = f"it may return to {name(first[0])}, the preferred one, once that has been well for its hold"
+        return f"{ends}, and the rules decide again: {onto}."
+    return f"{ends}, and the rules decide again: {name(active)} serves on while it is well."
+
+
+def instant(moment: datetime) -> str:
+    """An instant for a person; UTC, as everywhere on the page."""
+    return f"{moment:%Y-%m-%d %H:%M:%S} UTC"
+
+
+def _listed(words: Sequence[str]) -> str:
+    return " and ".join(filter(None, (", ".join(words[:-1]), *words[-1:])))
