@@ -2,6 +2,7 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+WORKERS ?= $(shell echo $$(( ($$(getconf _NPROCESSORS_ONLN) * 3 + 1) / 2 )))
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet
 
 .PHONY: help run install check test test-system docs dashboards bench simulate lock clean
@@ -44,8 +45,10 @@ check: $(VENV)/.test-installed
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports --config pyproject.toml
 
+# Most tests wait for a program, a server or a clock: three at a time keep two cores busy.
 test: check
-	@$(BIN)/pytest
+	@$(BIN)/pytest -n $(WORKERS) -m "not alone"
+	@$(BIN)/pytest -m alone
 
 test-system: $(VENV)/.test-installed
 	@$(BIN)/pytest tests/system

@@ -39,6 +39,7 @@ from monitor.service_manager import ServiceManager
 from monitor.settings import Settings
 from monitor.settings.database import address_of
 from monitor.storage.address import Address, connect
+from monitor.storage.arrivals import Retention
 from monitor.storage.daemons import DaemonRow, forget_daemon
 from monitor.storage.embedded import EmbeddedServer
 from monitor.storage.embedded_folder import EmbeddedError
@@ -491,5 +492,9 @@ class Daemon:
         loop.add_signal_handler(signal.SIGHUP, hang_up)
 
 
-def _keep(settings: Settings) -> timedelta:
-    return timedelta(days=settings.retention_days)
+def _keep(settings: Settings) -> Retention:
+    return Retention(
+        results=timedelta(days=settings.retention_days),
+        hourly=timedelta(days=settings.retention_hourly_days),
+        daily=timedelta(days=settings.retention_daily_days),
+    )

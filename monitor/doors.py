@@ -15,7 +15,7 @@ from monitor.keyring import Keyring, KeyringError, generate, load_or_create
 from monitor.metrics import Metrics
 from monitor.settings import Settings
 from monitor.storage.address import Address, create_pool
-from monitor.storage.listener import CONFIGURATION_CHANNEL, Listener
+from monitor.storage.listener import CONFIGURATION_CHANNEL, HEALTH_CHANNEL, Listener
 from monitor.storage.purposes import ACTIVE_CHANNEL
 from monitor.storage.tokens import TOKEN_CHANNEL
 from monitor.web import (
@@ -37,7 +37,6 @@ from monitor.web.sessions import Sessions
 from monitor.web.throttle import Throttle
 
 ROUTERS = (management, routes_status.router, routes_reports.router, routes_operator.router)
-HEALTH_CHANNEL = "monitor_health"
 NEWS = {ACTIVE_CHANNEL: "active", HEALTH_CHANNEL: "health", CONFIGURATION_CHANNEL: "configuration"}
 CHANNELS = (TOKEN_CHANNEL, *NEWS)
 COOKIE_KEY_FILE = "cookie.key"

@@ -1,4 +1,4 @@
-"""What many tests need: databases, and connections to them."""
+"""What many tests need: databases, connections to them, and an order for those who run side by side."""
 
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
@@ -7,7 +7,18 @@ from typing import Any
 import pytest
 
 from monitor.storage.address import Address, connect, create_pool
-from tests import postgres
+from tests import postgres, side_by_side
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> side_by_side.Scheduling:
+    """How `pytest -n` hands out tests."""
+    return side_by_side.Scheduling(config, log)
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Workers begin with what takes long; one who runs them all alone, with what tells most quickly."""
+    if hasattr(config, "workerinput"):
+        items.sort(key=side_by_side.place)
 
 
 @pytest.fixture(scope="session")

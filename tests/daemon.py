@@ -3,12 +3,14 @@
 import asyncio
 import json
 import os
+import random
 import signal
 import socket
 import sys
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
+from itertools import cycle, islice
 from pathlib import Path
 from typing import Any
 
@@ -43,11 +45,25 @@ QUICK_POLICY = {
 
 
 def free_port() -> int:
-    """A loopback port that nobody listens on now."""
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        port: int = sock.getsockname()[1]
-        return port
+    """A loopback port that nobody listens on, and that nobody is given until its user comes."""
+    for port in islice(_ports, 1000):
+        with socket.socket() as sock, suppress(OSError):
+            sock.bind(("127.0.0.1", port))
+            return port
+    raise RuntimeError("no port is free on 127.0.0.1")
+
+
+def _own_ports() -> Iterator[int]:
+    """The ports of this process among those that run tests side by side, in an order of its own.
+
+    They lie below those that the kernel gives to whoever names none, connections included.
+    """
+    worker = os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw")
+    own = range(20_000 + int(worker), 32_000, int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1")))
+    return cycle(random.sample(own, len(own)))
+
+
+_ports = _own_ports()
 
 
 @dataclass

@@ -16,6 +16,7 @@ from monitor.jobs.lead import Lead
 from monitor.metrics import Metrics
 from monitor.probing.catalog import load_catalog
 from monitor.storage.address import Address
+from monitor.storage.arrivals import Retention
 from monitor.storage.daemons import DaemonRow
 from monitor.storage.errors import STORE_ERRORS
 from monitor.storage.leader import LeaderSession
@@ -133,7 +134,7 @@ class VirtualDaemon:
             schedule=self._schedule,
             metrics=self._metrics,
             now=self.now,
-            keep=timedelta(days=365),
+            keep=Retention(results=timedelta(days=365)),
             identity=identity,
             spool=self._spool,
         )

@@ -8,7 +8,7 @@ from datetime import timedelta
 from typing import Any
 
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff]")
-_STYLES = {
+STYLES = {
     "healthy": "green",
     "up": "green",
     "active": "green",
@@ -81,7 +81,7 @@ def _draw(title: str, headers: Sequence[str], rows: Sequence[Sequence[str]]) -> 
         # The last column takes what is left, and folds; the others are names and figures to compare.
         table.add_column(header, no_wrap=header is not headers[-1], overflow="fold", header_style="dim")
     for row in rows:
-        table.add_row(*(Text(cell, style=_STYLES.get(cell.partition(" ")[0], "")) for cell in row))
+        table.add_row(*(Text(cell, style=STYLES.get(cell.partition(" ")[0], "")) for cell in row))
     console = Console(highlight=False)
     console.print(table)
     console.print()

@@ -1,7 +1,9 @@
 """`llm-monitor status`: who serves, how the providers are, and what moved."""
 
 import asyncio
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
+
+import typer
 
 from monitor.cli.console import show_json
 from monitor.cli.options import AsJson, ConfigFile, DataDir, EnvFile, read_settings
@@ -12,7 +14,13 @@ if TYPE_CHECKING:
 
 
 def status(
-    as_json: AsJson = False, config: ConfigFile = None, env_file: EnvFile = None, data_dir: DataDir = None
+    as_json: AsJson = False,
+    watch: Annotated[
+        bool, typer.Option("--watch", help="Go on, and show every change; q or Ctrl-C ends it.")
+    ] = False,
+    config: ConfigFile = None,
+    env_file: EnvFile = None,
+    data_dir: DataDir = None,
 ) -> int:
     """Show who serves and how all providers are. Exit 1 when a purpose is down or no daemon runs."""
     settings = read_settings(config, env_file, data_dir)
@@ -21,12 +29,17 @@ def status(
 
     found = asyncio.run(_read(settings))
     database = find_database(settings).describe()
+    reached = _psql(database) if settings.database is None and not as_json else database
+    if watch:
+        from monitor.cli.watch import watch as watch_status
+
+        return asyncio.run(watch_status(settings, found, reached, json_lines=as_json))
     if as_json:
         show_json(status_report.as_json(found, database))
     else:
         from monitor.cli import status_page
 
-        status_page.show(found, _psql(database) if settings.database is None else database)
+        status_page.show(found, reached)
     return 1 if status_report.bad_news(found) else 0
 
 

@@ -48,13 +48,13 @@ def show(status: Status, database: str) -> None:
     if status.daemons:
         show_table("daemons", DAEMON_HEADERS, _daemons(status))
     if status.purposes:
-        show_table("purposes", PURPOSE_HEADERS, [_purpose(status, one) for one in status.purposes])
+        show_table("purposes", PURPOSE_HEADERS, [purpose_row(status, one) for one in status.purposes])
     if status.providers:
-        rows = [row for one in status.providers for row in _provider(status, one)]
+        rows = [row for one in status.providers for row in provider_rows(status, one)]
         show_table("providers", PROVIDER_HEADERS, rows)
     if status.transitions:
-        show_table("last moves", MOVE_HEADERS, _moves(status))
-    _show_lines("to look at", _notes(status))
+        show_table("last moves", MOVE_HEADERS, move_rows(status))
+    _show_lines("to look at", find_notes(status))
     if not status.providers:
         print(FIRST_STEPS)
     elif not status.purposes:
@@ -70,7 +70,7 @@ def _show_lines(title: str, lines: list[str]) -> None:
         print()
 
 
-def _notes(status: Status) -> list[str]:
+def find_notes(status: Status) -> list[str]:
     """What no column has room for: wishes of operators, blocks and warnings, bad rows."""
     found = [f"{one.purpose}: {note}" for one in status.purposes for note in _purpose_notes(status, one)]
     for provider in status.providers:
@@ -100,7 +100,8 @@ def _daemons(status: Status) -> list[tuple[str, ...]]:
     ]
 
 
-def _purpose(status: Status, purpose: PurposeStatus) -> tuple[str, ...]:
+def purpose_row(status: Status, purpose: PurposeStatus) -> tuple[str, ...]:
+    """A purpose under `PURPOSE_HEADERS`."""
     since = "-" if purpose.since is None else f"{age(status.as_of - purpose.since)} ({purpose.rule})"
     return (
         purpose.purpose,
@@ -157,7 +158,8 @@ def _named(status: Status, ref: ProviderRef | None) -> str:
     return f"{ref} {provider.name}" if provider else f"{ref} (deleted)"
 
 
-def _provider(status: Status, provider: ProviderStatus) -> list[tuple[str, ...]]:
+def provider_rows(status: Status, provider: ProviderStatus) -> list[tuple[str, ...]]:
+    """A provider's targets under `PROVIDER_HEADERS`."""
     who = f"{provider.ref} {provider.name}"
     if not provider.enabled:
         return [(who, "-", "disabled", "-", "-")]
@@ -189,7 +191,8 @@ def _belief_notes(status: Status, belief: Belief) -> list[str]:
     ]
 
 
-def _moves(status: Status) -> list[tuple[str, ...]]:
+def move_rows(status: Status) -> list[tuple[str, ...]]:
+    """The last moves under `MOVE_HEADERS`."""
     return [
         (
             f"{age(status.as_of - one.decided_at)} ago",

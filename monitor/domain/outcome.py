@@ -116,6 +116,8 @@ class ProbeResult:
         cost_usd: what this probe cost, or None when not known.
         detail: at most 300 characters for a person; no key, no raw body.
         readings: what else the answer told.
+        reach: from its start on, for how long its word holds when nothing follows: until the belief that
+            rests on it goes stale. None when it does not say.
     """
 
     id: ResultId
@@ -135,6 +137,7 @@ class ProbeResult:
     cost_usd: float | None = None
     detail: str = ""
     readings: Readings = field(default_factory=Readings)
+    reach: timedelta | None = None
 
     @property
     def vote(self) -> Vote:

@@ -24,12 +24,14 @@ from monitor.jobs.judge_purposes import JudgePurposes
 from monitor.jobs.pending import Pending
 from monitor.jobs.probe_target import Prober, ProbeTarget, Schedule
 from monitor.jobs.prune import Prune
+from monitor.jobs.roll_up import RollUp
 from monitor.jobs.spool_results import SpoolResults, drain_all
 from monitor.jobs.store_results import StoreResults
 from monitor.jobs.store_watch import StoreWatch
 from monitor.jobs.sync_targets import SyncTargets, breathe
 from monitor.jobs.take_reports import TakeReports
 from monitor.metrics import Metrics
+from monitor.storage.arrivals import Retention
 from monitor.storage.asked_probes import PROBE_CHANNEL
 from monitor.storage.daemons import DaemonRow, forget_silent_daemons
 from monitor.storage.healths import load_healths
@@ -66,7 +68,7 @@ class Lead:
         schedule: Schedule,
         metrics: Metrics,
         now: Callable[[], datetime],
-        keep: timedelta,
+        keep: Retention,
         identity: DaemonRow,
         spool: Spool,
         keys: CheckKeys,
@@ -121,6 +123,7 @@ class Lead:
         self._probes.hear = self._reports.hear
         self._asked = AskedProbes(self.beliefs, self._probes)
         self._prune = Prune(keep, now)
+        self._roll_up = RollUp(keep, now)
         self._sync: SyncTargets | None = None
 
     @property
@@ -147,11 +150,11 @@ class Lead:
             self._sync.changed()
 
     def change(
-        self, *, policy_for: Callable[[Purpose | None], Policy], catalog: Catalog, keep: timedelta
+        self, *, policy_for: Callable[[Purpose | None], Policy], catalog: Catalog, keep: Retention
     ) -> None:
         """Go by other settings from now on; `replan` follows."""
         self.beliefs.policy_for = policy_for
-        self._prune.keep = keep
+        self._prune.keep = self._roll_up.keep = keep
         self._catalog = catalog
         if self._sync is not None:
             self._sync.catalog = catalog
@@ -219,6 +222,7 @@ class Lead:
             self._reports.run,
             self.judge.run,
             self._prune.run,
+            self._roll_up.run,
         )
         tasks = [asyncio.create_task(job(session), name=job.__qualname__) for job in jobs]
         lost = asyncio.create_task(session.lost.wait(), name="session lost")

@@ -175,11 +175,11 @@ class ProbeTarget:
             if known is not None and known.fingerprint == result.fingerprint:
                 result = self._beliefs.in_order(result)
         self._metrics.observe_probe(target, result)
-        self._pending.add(result)
         self._beliefs.spending.add(result)
         log.debug("probed", target=str(target.id), kind=str(result.kind), outcome=str(result.outcome))
         before = self._beliefs.healths.get(target.id)
         if before is None or before.fingerprint != result.fingerprint:
+            self._pending.add(result)
             return
         if result.kind is ProbeKind.DEEP and self._beliefs.give_up(target.id, result.started_at):
             before = self._beliefs.healths[target.id]
@@ -196,9 +196,11 @@ class ProbeTarget:
             self._tell_invalid(target, result)
             self._keep_vector(target, result)
             self.reschedule(target.id, after_result=True)
+            self._pending.add(self._with_reach(result))
             self._show_serving(target.id, result)
             self.judge(target.id.purpose, result.ended_at)
         else:
+            self._pending.add(result)
             self._forward(target, result, policy)
 
     def _show_serving(self, id_: TargetId, result: ProbeResult) -> None:
@@ -215,6 +217,13 @@ class ProbeTarget:
         if last is None or now - last >= policy.light_forward_interval:
             self._forwarded[target.id] = now
             self.probe_now(target.id)
+
+    def _with_reach(self, result: ProbeResult) -> ProbeResult:
+        # What a minute without a probe is taken for: the same as what is believed, for as long.
+        health = self._beliefs.healths[result.target]
+        if health.stale_at is None or health.last is None or health.last.result_id != result.id:
+            return result
+        return replace(result, reach=health.stale_at - result.started_at)
 
     def _keep_vector(self, target: Target, result: ProbeResult) -> None:
         vector, place = result.readings.embedding, (target.id.provider, target.fingerprint)

@@ -6,6 +6,7 @@ from datetime import datetime, timedelta
 
 import structlog
 
+from monitor.storage.arrivals import Retention, prune_rollups
 from monitor.storage.errors import STORE_ERRORS
 from monitor.storage.journal import prune_journal
 from monitor.storage.keys import forget_keys_of_deleted_rows
@@ -13,7 +14,6 @@ from monitor.storage.leader import LeaderSession
 from monitor.storage.maintenance import prune_maintenance
 from monitor.storage.partitions import ensure_partitions, prune
 from monitor.storage.reports import prune_reports
-from monitor.storage.uptime import prune_hours
 
 log = structlog.get_logger()
 
@@ -28,10 +28,10 @@ class Prune:
     """Once an hour, and at the start.
 
     Attributes:
-        keep: how long single results are kept; a change counts from the next hour on.
+        keep: how long results and their sums are kept; a change counts from the next hour on.
     """
 
-    def __init__(self, keep: timedelta, now: Callable[[], datetime]) -> None:
+    def __init__(self, keep: Retention, now: Callable[[], datetime]) -> None:
         self.keep = keep
         self._now = now
 
@@ -41,10 +41,10 @@ class Prune:
             try:
                 async with session.use() as connection:
                     await ensure_partitions(connection, self._now())
-                    dropped = await prune(connection, self._now(), keep=self.keep)
+                    dropped = await prune(connection, self._now(), keep=self.keep.results)
                     await forget_keys_of_deleted_rows(connection)
                     await prune_journal(connection, self._now() - JOURNAL_KEPT)
-                    await prune_hours(connection, self._now())
+                    await prune_rollups(connection, self._now(), self.keep)
                     await prune_reports(connection, self._now() - REPORTS_KEPT)
                     await prune_maintenance(connection, self._now() - MAINTENANCE_KEPT)
                 if dropped:

@@ -17,6 +17,8 @@ WHILE_RUNNING = frozenset(
         "allowed_hosts",
         "trust_proxy",
         "retention_days",
+        "retention_hourly_days",
+        "retention_daily_days",
     }
 )
 """Fields of Settings whose users ask each time, or are told; everything else is built in at the start."""

@@ -111,6 +111,8 @@ class Door(BaseSettings):
     log_format: Annotated[LogFormat, BeforeValidator(_lower)] = "auto"
     pg_group: str | None = None
     retention_days: Annotated[int, Field(ge=1, le=3650)] = 14
+    retention_hourly_days: Annotated[int, Field(ge=1, le=3650)] = 90
+    retention_daily_days: Annotated[int, Field(ge=1, le=3650)] = 730
     concurrency: Annotated[int, Field(ge=1, le=10_000)] = 128
     upstream_concurrency: Annotated[int, Field(ge=1, le=10_000)] = 16
     allow_metadata_addresses: bool = False

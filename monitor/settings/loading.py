@@ -81,6 +81,7 @@ def _build(layers: list[Layer], env: Mapping[str, str], warnings: list[str]) -> 
     given = {name: entry for layer in reversed(layers) for name, entry in layer.items()}
     door = open_door(layers)
     policy, purpose_policies = _policies(given)
+    hourly, daily = _retention(door, given)
     plain = (
         "host",
         "port",
@@ -101,6 +102,8 @@ def _build(layers: list[Layer], env: Mapping[str, str], warnings: list[str]) -> 
         provider_keys=_provider_keys(given),
         data_dir=door.data_dir or default_data_dir(env),
         metrics_listen=Listen(*door.metrics_listen) if door.metrics_listen else None,
+        retention_hourly_days=hourly,
+        retention_daily_days=daily,
         upstream_concurrency=door.upstream_concurrency,
         allow_metadata_addresses=door.allow_metadata_addresses,
         policy=policy,
@@ -109,6 +112,25 @@ def _build(layers: list[Layer], env: Mapping[str, str], warnings: list[str]) -> 
         warnings=tuple(warnings),
         **{name: getattr(door, name) for name in plain},
     )
+
+
+def _retention(door: Door, given: Layer) -> tuple[int, int]:
+    """How long sums by the hour and by the day are kept: whatever is coarser is kept for at least as long."""
+    kept, of_what = door.retention_days, "single results"
+    found = []
+    for name, what in (
+        ("retention_hourly_days", "sums by the hour"),
+        ("retention_daily_days", "sums by the day"),
+    ):
+        days: int = getattr(door, name)
+        if name in given and days < kept:
+            origin = given[name].origin.removeprefix("environment ")
+            raise SettingsError(
+                f"{origin}: {what} are kept at least as long as {of_what}: write {kept} days or more"
+            )
+        kept, of_what = max(days, kept), what
+        found.append(kept)
+    return found[0], found[1]
 
 
 def _database(door: Door) -> DatabaseSettings | None:

@@ -29,6 +29,8 @@ _PLAIN = (
     "log_format",
     "pg_group",
     "retention_days",
+    "retention_hourly_days",
+    "retention_daily_days",
     "concurrency",
     "upstream_concurrency",
     "allow_metadata_addresses",
@@ -92,6 +94,8 @@ class Settings:
         log_format: `auto` is `console` on a terminal and `json` elsewhere.
         pg_group: the group that may use our own database's socket, or None.
         retention_days: how long single results are kept.
+        retention_hourly_days: how long their sums by the hour are kept, and minutes; not shorter.
+        retention_daily_days: how long their sums by the day are kept; not shorter.
         concurrency: probes at once, overall.
         upstream_concurrency: probes at once, for each upstream.
         allow_metadata_addresses: whether rows may name link-local and cloud metadata addresses.
@@ -117,6 +121,8 @@ class Settings:
     log_format: LogFormat = "auto"
     pg_group: str | None = None
     retention_days: int = 14
+    retention_hourly_days: int = 90
+    retention_daily_days: int = 730
     concurrency: int = 128
     upstream_concurrency: int = 16
     allow_metadata_addresses: bool = False

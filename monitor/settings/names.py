@@ -23,6 +23,8 @@ VARIABLES = {
     "log_format": "MONITOR_LOG_FORMAT",
     "pg_group": "MONITOR_PG_GROUP",
     "retention_days": "MONITOR_RETENTION_DAYS",
+    "retention_hourly_days": "MONITOR_RETENTION_HOURLY_DAYS",
+    "retention_daily_days": "MONITOR_RETENTION_DAILY_DAYS",
     "concurrency": "MONITOR_CONCURRENCY",
     "upstream_concurrency": "MONITOR_UPSTREAM_CONCURRENCY",
     "allow_metadata_addresses": "MONITOR_ALLOW_METADATA_ADDRESSES",

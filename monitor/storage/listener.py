@@ -14,6 +14,7 @@ from monitor.storage.errors import STORE_ERRORS
 from monitor.storage.queries import QUERIES
 
 CONFIGURATION_CHANNEL = "monitor_config"
+HEALTH_CHANNEL = "monitor_health"
 
 _FIRST_PAUSE_SECONDS = 0.2
 _LONGEST_PAUSE_SECONDS = 10.0

@@ -88,6 +88,7 @@ def _row(result: ProbeResult) -> tuple[Any, ...]:
         result.cost_usd,
         _text(result.detail),
         _readings(result.readings),
+        None if result.reach is None else result.reach.total_seconds(),
     )
 
 
@@ -150,6 +151,7 @@ def read_result(row: Any) -> ProbeResult:
             tls_expires_at=None if expires is None else datetime.fromisoformat(expires),
             model_listed=readings.get("model_listed"),
         ),
+        reach=None if row["reach_seconds"] is None else timedelta(seconds=row["reach_seconds"]),
     )
 
 

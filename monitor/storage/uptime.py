@@ -1,74 +1,105 @@
-"""How often a target passed, from counts by the hour; and single results a page at a time."""
+"""How long a target, and whoever served a purpose, was up; and single results a page at a time."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass
-from datetime import datetime, timedelta
+import asyncio
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from monitor.domain.outcome import VOTES, ProbeResult, Vote
+from monitor.domain.outcome import ProbeResult
 from monitor.domain.provider import ProviderRef, ProviderType, Purpose
 from monitor.domain.target import ProbeKind, TargetId
+from monitor.domain.uptime import MINUTE, Uptime
 from monitor.storage.queries import QUERIES
 from monitor.storage.results import NO_PURPOSE, read_result
 
-HOURS_KEPT = timedelta(days=90)
-SPANS = {"24h": timedelta(days=1), "7d": timedelta(days=7), "30d": timedelta(days=30)}
+SPANS = {
+    "24h": timedelta(days=1),
+    "7d": timedelta(days=7),
+    "30d": timedelta(days=30),
+    "90d": timedelta(days=90),
+}
+AT_ONCE = 100
+"""Rows that are read without a pause: the event loop belongs to others too."""
 
-_PASSED = [str(one) for one, vote in VOTES.items() if vote is Vote.PASS]
-_FAILED = [str(one) for one, vote in VOTES.items() if vote in (Vote.FAILURE, Vote.BLOCK)]
-_COLUMNS = {"24h": "day", "7d": "week", "30d": "month"}
+_NAMES = list(SPANS)
 _FIRST = UUID(int=0)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Uptime:
-    """How a target fared over a span.
-
-    Attributes:
-        passed: deep probes that passed.
-        failed: those that failed or were refused; what says nothing of service (busy, limited) is left out.
-        since: from when on results are counted: the span's begin, or that of the target's first hour in it.
-    """
-
-    passed: int
-    failed: int
-    since: datetime
-
-    @property
-    def share(self) -> float | None:
-        """The share that passed; None when nothing was counted."""
-        counted = self.passed + self.failed
-        return self.passed / counted if counted else None
-
-
-async def read_uptimes(connection: Any, now: datetime) -> dict[TargetId, Mapping[str, Uptime]]:
+async def read_uptimes(
+    connection: Any, now: datetime, refs: Sequence[ProviderRef] | None = None
+) -> dict[TargetId, Mapping[str, Uptime]]:
     """The uptime of every target over each of `SPANS`, in one query of bounded cost.
 
     Args:
         connection: any of ours.
-        now: the database's clock.
+        now: the database's clock: where the spans end.
+        refs: only of these; None for all.
     """
     found: dict[TargetId, Mapping[str, Uptime]] = {}
-    for row in await connection.fetch(QUERIES["read_uptimes"], _PASSED, _FAILED):
-        target = TargetId(
-            provider=ProviderRef(type=ProviderType(row["provider_type"]), id=row["provider_id"]),
-            purpose=None if row["purpose"] == NO_PURPOSE else Purpose(row["purpose"]),
-        )
-        found[target] = {
-            name: Uptime(
-                passed=row[f"{_COLUMNS[name]}_passed"],
-                failed=row[f"{_COLUMNS[name]}_failed"],
-                since=max(row["since"], now - span),
-            )
-            for name, span in SPANS.items()
-        }
+    rows = await connection.fetch(QUERIES["read_uptimes"], now, list(SPANS.values()), *ref_columns(refs))
+    for number, row in enumerate(rows):
+        if number % AT_ONCE == AT_ONCE - 1:
+            await asyncio.sleep(0)
+        uptimes = {name: Uptime(unknown=span) for name, span in SPANS.items()}
+        for place, up, down, passed, failed in zip(
+            row["numbers"], row["up"], row["down"], row["passed"], row["failed"], strict=True
+        ):
+            name = _NAMES[place - 1]
+            uptimes[name] = uptime_of(up, down, SPANS[name], passed, failed)
+        found[read_target(row)] = uptimes
     return found
 
 
-async def prune_hours(connection: Any, now: datetime) -> None:
-    """Drop counts that are older than any uptime reaches."""
-    await connection.execute(QUERIES["prune_hours"], now - HOURS_KEPT)
+async def read_purpose_uptimes(connection: Any, now: datetime) -> dict[Purpose, Mapping[str, Uptime]]:
+    """For how long somebody served a purpose: how long the one that did, by the record of moves, was up.
+
+    A purpose of which nothing is known is left out.
+    """
+    found: dict[Purpose, dict[str, Uptime]] = {}
+    for row in await connection.fetch(QUERIES["read_purpose_uptimes"], now, list(SPANS.values())):
+        purpose = read_purpose(row["purpose"])
+        if purpose is None:
+            continue
+        uptimes = found.setdefault(purpose, {name: Uptime(unknown=span) for name, span in SPANS.items()})
+        name = _NAMES[row["number"] - 1]
+        uptimes[name] = uptime_of(row["up"], row["down"], SPANS[name])
+    return dict(found)
+
+
+def uptime_of(up: int, down: int, span: timedelta, passed: int = 0, failed: int = 0) -> Uptime:
+    """An uptime, of minutes within a span."""
+    known = (up + down) * MINUTE
+    return Uptime(
+        up=up * MINUTE,
+        down=down * MINUTE,
+        unknown=max(span - known, timedelta(0)),
+        passed=passed,
+        failed=failed,
+    )
+
+
+def read_target(row: Any) -> TargetId:
+    """The target of a row."""
+    return TargetId(
+        provider=ProviderRef(type=ProviderType(row["provider_type"]), id=row["provider_id"]),
+        purpose=None if row["purpose"] == NO_PURPOSE else Purpose(row["purpose"]),
+    )
+
+
+def read_purpose(word: str) -> Purpose | None:
+    """A purpose by its word; None when this version knows none such."""
+    return Purpose(word) if word in set(Purpose) else None
+
+
+def ref_columns(refs: Sequence[ProviderRef] | None) -> tuple[list[str] | None, list[int] | None]:
+    """Providers as two columns; None for all of them."""
+    return (None, None) if refs is None else ([str(one.type) for one in refs], [one.id for one in refs])
+
+
+def day_begin(now: datetime) -> datetime:
+    """The begin of an instant's UTC day."""
+    return now.astimezone(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
 
 
 async def page_results(

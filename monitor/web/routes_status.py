@@ -20,8 +20,9 @@ from monitor.storage.errors import STORE_ERRORS
 from monitor.storage.journal import load_kinds
 from monitor.storage.present import read_present
 from monitor.storage.record import read_acts, read_clock, read_moves, read_names
+from monitor.storage.rollups import DAYS, read_days
 from monitor.storage.status import read_status
-from monitor.storage.uptime import oldest_of_purpose, page_results, read_uptimes
+from monitor.storage.uptime import oldest_of_purpose, page_results, read_purpose_uptimes, read_uptimes
 from monitor.web.access import Access, TokensAway
 from monitor.web.events import Events
 from monitor.web.guard import API
@@ -36,6 +37,7 @@ from monitor.web.status_views import (
     view_purpose,
 )
 from monitor.web.store import store_away, store_pool
+from monitor.web.uptime_views import DaysView, view_days
 
 PAGE_SPAN = timedelta(days=7)
 MOST = 500
@@ -49,9 +51,9 @@ Limit = Annotated[int, Query(ge=1, le=MOST, description="How many at most.")]
 
 @router.get("/providers", summary="How every provider is")
 async def providers(request: Request) -> ProvidersView:
-    """Health, latency, the last outcome, what keeps it from serving, and uptime over 24 hours, 7 and 30 days.
+    """Health, latency, the last outcome, what keeps it from serving, and uptime over 24 h, 7, 30 and 90 days.
 
-    Uptime is the share of deep probes that passed, by whole hours; `covered_seconds` says how much is known.
+    Uptime is by time, in minutes, as deep probes show it; `covered_seconds` says how much is known.
     """
     async with _connection(request) as connection:
         status = await read_status(connection, transitions=0)
@@ -92,6 +94,30 @@ async def probes(
 
 
 @router.get(
+    "/providers/{type}/{id}/days",
+    summary="A provider by the day",
+    responses={404: {"description": "There is no such provider, and nothing is kept of one."}},
+)
+async def days(
+    request: Request,
+    type_: Annotated[ProviderType, Path(alias="type")],
+    id_: Annotated[int, Path(alias="id", ge=1, le=2**31 - 1)],
+    count: Annotated[int, Query(alias="days", ge=1, le=730, description="How many, today included.")] = DAYS,
+) -> DaysView:
+    """Time up, down and unknown, outcomes, latency and cost of deep probes, by UTC days, for each purpose.
+
+    Days are kept for two years unless `MONITOR_RETENTION_DAILY_DAYS` says otherwise.
+    """
+    ref = ProviderRef(type=type_, id=id_)
+    async with _connection(request) as connection:
+        now = await read_clock(connection)
+        found = await read_days(connection, now, count, [ref])
+        if not found and ref not in await read_names(connection, []):
+            raise HTTPException(404, f"Provider {ref} not found")
+    return view_days(now, found)
+
+
+@router.get(
     "/purposes/{purpose}",
     summary="Who serves a purpose, and why",
     responses={404: {"description": "Nobody serves it: it has no row."}},
@@ -104,9 +130,10 @@ async def show_purpose(request: Request, purpose: Purpose) -> PurposeView:
         if row is None:
             raise HTTPException(404, f"No active provider for {purpose}")
         present = await read_present(connection, purpose, request.app.state.policy_for(purpose))
+        uptimes = await read_purpose_uptimes(connection, status.as_of)
     move = present.move if present.move is not None and present.move.turn.rule == row.rule else None
     brought = (move.turn.reason, move.turn.evidence) if move is not None else None
-    return view_purpose(status, row, present.explanation, brought)
+    return view_purpose(status, row, present.explanation, brought, uptimes.get(purpose, {}))
 
 
 @router.get("/purposes/{purpose}/events", summary="What happened to a purpose, newest first")

@@ -1,7 +1,7 @@
 """What the reading routes answer: its form for the OpenAPI document, made of what was read."""
 
 from collections.abc import Mapping, Sequence
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Annotated, Any
 
 from pydantic import BaseModel, Field
@@ -12,11 +12,11 @@ from monitor.domain.history import Line
 from monitor.domain.outcome import Outcome, ProbeResult
 from monitor.domain.provider import ProviderRef, Purpose
 from monitor.domain.target import ProbeKind, TargetId
+from monitor.domain.uptime import Uptime
 from monitor.storage.status import Belief, ProviderStatus, PurposeStatus, Status
 from monitor.storage.status_words import effective, find_provider, is_held, is_pinned, purpose_health
-from monitor.storage.uptime import Uptime
-
-SPAN = {"24h": 86_400, "7d": 604_800, "30d": 2_592_000}
+from monitor.storage.uptime import SPANS
+from monitor.web.uptime_views import SpanView, UptimeView, view_span, view_uptime
 
 Ref = Annotated[
     str, Field(description="TYPE:ID, a row of `ai_servers` or `llm_api_keys`.", examples=["api_key:1"])
@@ -28,17 +28,6 @@ class NamedProvider(BaseModel):
 
     provider: Ref
     name: str | None
-
-
-class UptimeView(BaseModel):
-    """The share of deep probes that passed within a span."""
-
-    share: float | None = Field(description="0 to 1; null when nothing was counted.", examples=[0.9987])
-    passed: int
-    failed: int = Field(description="Failures and refusals; what says nothing of service is not counted.")
-    covered_seconds: int = Field(
-        description="How much of the span is covered: less than all of it while the target is new."
-    )
 
 
 class TargetView(BaseModel):
@@ -61,7 +50,7 @@ class TargetView(BaseModel):
     ttft_seconds: float | None
     model: str | None
     detail: str
-    uptime: dict[str, UptimeView] = Field(description="By span: `24h`, `7d`, `30d`.")
+    uptime: dict[str, UptimeView] = Field(description="By span: `24h`, `7d`, `30d`, `90d`.")
 
 
 class OutOfService(BaseModel):
@@ -174,6 +163,9 @@ class PurposeView(BaseModel):
     decision: DecisionView | None
     candidates: list[CandidateView]
     next: list[str] = Field(description="What would have to happen for the next move, a sentence each.")
+    uptime: dict[str, SpanView] = Field(
+        description="Whether somebody served, by span: for how long the one that did was up."
+    )
 
 
 class EventView(BaseModel):
@@ -231,6 +223,7 @@ def view_purpose(
     purpose: PurposeStatus,
     explanation: Explanation | None,
     move: tuple[str, Sequence[str]] | None,
+    uptime: Mapping[str, Uptime],
 ) -> PurposeView:
     """A purpose.
 
@@ -239,6 +232,7 @@ def view_purpose(
         purpose: its part of it.
         explanation: None when no daemon has decided for it yet.
         move: reason and evidence of the move that brought the one that serves, or None.
+        uptime: by span; one that is missing is not known.
     """
     decision = explanation.decision if explanation is not None else None
     pinned, held = is_pinned(purpose, status.as_of), is_held(purpose, status.as_of)
@@ -265,6 +259,7 @@ def view_purpose(
         else None,
         candidates=[_candidate(status, one) for one in explanation.candidates] if explanation else [],
         next=list(explanation.next_moves) if explanation else [],
+        uptime={name: view_span(uptime.get(name, Uptime())) for name in SPANS},
     )
 
 
@@ -325,19 +320,7 @@ def _target(belief: Belief, now: datetime, uptime: Mapping[str, Uptime]) -> Targ
         ttft_seconds=belief.ttft_seconds,
         model=belief.model,
         detail=belief.detail,
-        uptime={name: _uptime(uptime.get(name), now) for name in SPAN},
-    )
-
-
-def _uptime(uptime: Uptime | None, now: datetime) -> UptimeView:
-    if uptime is None:
-        return UptimeView(share=None, passed=0, failed=0, covered_seconds=0)
-    covered = max(now - uptime.since, timedelta(0))
-    return UptimeView(
-        share=uptime.share,
-        passed=uptime.passed,
-        failed=uptime.failed,
-        covered_seconds=round(covered.total_seconds()),
+        uptime={name: view_uptime(uptime.get(name, Uptime())) for name in SPANS},
     )
 
 

@@ -152,7 +152,10 @@ class World:
             self.proxy.at(moment, act)
             self.show(**{f"s{dying}": DEAD})
             # A move whose results are stored already does not store them: then the next one has to.
-            while not self.proxy.sprung and await self._still(dying):  # noqa: ASYNC110
+            deadline = time.monotonic() + 30
+            while not self.proxy.sprung and await self._still(dying):
+                if time.monotonic() > deadline:
+                    raise AssertionError(f"server {dying} was not left:\n{self.tail()}")
                 await asyncio.sleep(0.01)
             if self.proxy.sprung:
                 await self.proxy.acted()

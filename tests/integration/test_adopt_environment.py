@@ -163,6 +163,7 @@ async def test_a_redirect_leads_nowhere() -> None:
         assert await find_servers([elsewhere]) == []
 
 
+@pytest.mark.alone
 async def test_one_that_hangs_hides_no_other_and_costs_less_than_a_second() -> None:
     async with AsyncExitStack() as stack:
         hangs = await stack.enter_async_context(answering({"*": "hang"}))

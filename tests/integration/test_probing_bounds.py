@@ -85,6 +85,7 @@ async def test_all_upstreams_together_get_no_more_than_the_prober_may(server: Fa
     assert second.started_at >= first.ended_at - timedelta(milliseconds=5)
 
 
+@pytest.mark.alone
 async def test_work_that_ignores_its_cancellation_is_left_behind(caplog: pytest.LogCaptureFixture) -> None:
     async def stubborn() -> None:
         for _ in range(8):
@@ -110,6 +111,7 @@ async def test_a_cancellation_from_within_is_no_cancellation_of_ours() -> None:
         await run_until(confused(), Deadline(Limits(connect=1, first_token=1, stall=1, whole=1)))
 
 
+@pytest.mark.alone
 async def test_tokens_extend_a_deadline_up_to_the_whole() -> None:
     deadline = Deadline(Limits(connect=1, first_token=0.15, stall=0.15, whole=0.5))
 

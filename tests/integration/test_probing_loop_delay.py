@@ -22,6 +22,7 @@ def now() -> float:
     return asyncio.get_running_loop().time()
 
 
+@pytest.mark.alone
 async def test_a_free_loop_is_not_late(delay: LoopDelay) -> None:
     began = now()
     await asyncio.sleep(PERIOD_SECONDS * 2)

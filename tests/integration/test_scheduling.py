@@ -16,6 +16,8 @@ from structlog.testing import capture_logs
 from monitor.domain.grid import Grid, next_slot
 from monitor.scheduling import Scheduler
 
+pytestmark = pytest.mark.alone  # runs are where the clock says, to hundredths of a second
+
 
 def seconds(number: float) -> timedelta:
     return timedelta(seconds=number)

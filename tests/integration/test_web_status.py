@@ -19,6 +19,7 @@ from monitor.doors import Doors
 from monitor.metrics import Metrics
 from monitor.settings import Settings
 from monitor.storage.address import Address
+from monitor.storage.arrivals import roll_up
 from monitor.storage.record import read_clock
 from monitor.storage.results import insert_results
 from monitor.storage.tokens import create_token, revoke_token
@@ -110,24 +111,69 @@ async def put_health(connection: Any, state: str = "up") -> None:
     )
 
 
-async def test_uptime_is_the_share_that_passed_as_far_as_is_known(connection: Any, asker: Asker) -> None:
+async def test_uptime_is_by_time_as_far_as_is_known(connection: Any, asker: Asker) -> None:
     await put_server(connection)
     await put_health(connection)
     ok, bad = Outcome.OK, Outcome.TIMEOUT
-    await put_results(connection, ok, ok, ok, bad, Outcome.BUSY, Outcome.RATE_LIMITED, ago=timedelta(hours=2))
+    await put_results(connection, ok, ok, ok, Outcome.BUSY, Outcome.RATE_LIMITED, ago=timedelta(hours=2))
     await put_results(connection, bad, Outcome.AUTH_FAILED, ago=timedelta(days=3))
     await put_results(connection, bad, bad, bad, ago=timedelta(hours=1), kind=ProbeKind.LIGHT)
+    await roll_up(connection, await read_clock(connection))
     status, answer = await asker.get("/providers")
     assert status == 200
     provider = answer["providers"][0]
     assert (provider["provider"], provider["name"], provider["kind"]) == ("ai_server:1", "gpu", "vllm")
     uptime = provider["targets"][0]["uptime"]
-    assert (uptime["24h"]["share"], uptime["24h"]["passed"], uptime["24h"]["failed"]) == (0.75, 3, 1)
-    assert (uptime["7d"]["share"], uptime["30d"]["share"]) == (0.5, 0.5)
-    day, hour = 86400, 3600
-    assert uptime["24h"]["covered_seconds"] == day
-    assert 3 * day <= uptime["7d"]["covered_seconds"] <= 3 * day + hour
-    assert uptime["7d"]["covered_seconds"] == uptime["30d"]["covered_seconds"]
+    assert (uptime["24h"]["share"], uptime["24h"]["passed"], uptime["24h"]["failed"]) == (1.0, 3, 0)
+    assert (uptime["7d"]["passed"], uptime["7d"]["failed"]) == (3, 2)
+    # A word holds for 15 minutes more where results do not say how long.
+    assert uptime["24h"]["covered_seconds"] in (960, 1020)
+    assert 1920 <= uptime["7d"]["covered_seconds"] <= 2040
+    assert uptime["7d"]["share"] == pytest.approx(0.5, abs=0.02)
+    assert uptime["7d"] == uptime["30d"] == uptime["90d"]
+
+
+async def test_days_tell_time_and_probes(connection: Any, asker: Asker) -> None:
+    await put_server(connection)
+    await put_results(connection, Outcome.OK, Outcome.TIMEOUT, ago=timedelta(days=3))
+    await put_results(connection, Outcome.OK, ago=timedelta(days=100))
+    await roll_up(connection, await read_clock(connection))
+    status, answer = await asker.get("/providers/ai_server/1/days")
+    assert status == 200
+    (target,) = answer["targets"]
+    assert target["purpose"] == "chat"
+    counts: dict[str, int] = {}
+    for day in target["days"]:
+        assert day["up_seconds"] + day["down_seconds"] + day["unknown_seconds"] == 86_400
+        for word, count in day["outcomes"].items():
+            counts[word] = counts.get(word, 0) + count
+    assert counts == {"ok": 1, "timeout": 1}
+    assert sum(day["down_seconds"] for day in target["days"]) >= 60
+    assert target["days"][0]["latency_p50_seconds"] == pytest.approx(0.25, rel=0.05)
+    assert (await asker.get("/providers/ai_server/1/days?days=101"))[1]["targets"][0]["days"][0][
+        "outcomes"
+    ] == {"ok": 1}
+    assert (await asker.get("/providers/ai_server/2/days"))[0] == 404
+
+
+async def test_a_purpose_was_up_while_the_one_that_served_it_was(connection: Any, asker: Asker) -> None:
+    await put_server(connection)
+    await connection.execute(
+        "INSERT INTO active_providers (purpose, provider_type, provider_id) VALUES ('chat', 'ai_server', 1)"
+    )
+    now = await read_clock(connection)
+    await connection.execute(
+        "INSERT INTO monitor.transitions (purpose, generation, rule, from_provider_type, from_provider_id,"
+        " to_provider_type, to_provider_id, decided_at, policy, evidence)"
+        " VALUES ('chat', 1, 'fail_over', 'ai_server', 2, 'ai_server', 1, $1, '{}', '[]')",
+        now - timedelta(hours=5),
+    )
+    await put_results(connection, Outcome.OK, ago=timedelta(hours=2))
+    await put_results(connection, Outcome.TIMEOUT, ago=timedelta(hours=8))  # it did not serve then
+    await roll_up(connection, now)
+    _, answer = await asker.get("/purposes/chat")
+    assert answer["uptime"]["24h"] == {"share": 1.0, "covered_seconds": 960}
+    assert answer["uptime"]["90d"] == answer["uptime"]["24h"]
 
 
 async def test_what_is_not_known_is_null(connection: Any, asker: Asker) -> None:
@@ -135,24 +181,8 @@ async def test_what_is_not_known_is_null(connection: Any, asker: Asker) -> None:
     await put_health(connection)
     _, answer = await asker.get("/providers")
     target = answer["providers"][0]["targets"][0]
-    assert target["uptime"]["30d"] == {"share": None, "passed": 0, "failed": 0, "covered_seconds": 0}
+    assert target["uptime"]["90d"] == {"share": None, "passed": 0, "failed": 0, "covered_seconds": 0}
     assert (target["latency_seconds"], target["last_outcome"]) == (None, None)
-
-
-async def test_a_result_is_counted_once_however_often_it_is_stored(connection: Any, asker: Asker) -> None:
-    now = await read_clock(connection)
-    one = ProbeResult(
-        id=ResultId(uuid4().hex),
-        target=TargetId(provider=A, purpose=Purpose.CHAT),
-        fingerprint="f",
-        kind=ProbeKind.DEEP,
-        outcome=Outcome.OK,
-        started_at=now,
-        ended_at=now,
-    )
-    for _ in range(3):
-        await insert_results(connection, [one])
-    assert await connection.fetchval("SELECT sum(count) FROM monitor.result_hours") == 1
 
 
 async def test_probes_are_paged_without_a_gap(connection: Any, asker: Asker) -> None:

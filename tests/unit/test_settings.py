@@ -121,6 +121,8 @@ def test_every_setting_can_be_said_in_the_environment_and_in_the_file(toml: Writ
         "log_level": "DEBUG",
         "log_format": "json",
         "retention_days": "3",
+        "retention_hourly_days": "30",
+        "retention_daily_days": "400",
         "concurrency": "5",
         "upstream_concurrency": "2",
         "allow_metadata_addresses": "true",
@@ -134,6 +136,12 @@ def test_every_setting_can_be_said_in_the_environment_and_in_the_file(toml: Writ
         assert in_environment.origins[name] == f"environment {variable}"
         assert in_file.origins[name].endswith(f"monitor.toml:{name}")
         assert shown(in_environment, name) == shown(in_file, name)
+
+
+def test_what_is_coarser_is_kept_at_least_as_long() -> None:
+    settings = load(None, {"MONITOR_RETENTION_DAYS": "800"})
+    assert (settings.retention_hourly_days, settings.retention_daily_days) == (800, 800)
+    assert load(None, {}).retention_daily_days == 730
 
 
 def test_hosts_and_proxies_are_lists_of_names_and_networks(toml: Write) -> None:
@@ -207,6 +215,8 @@ def test_what_an_orchestrator_injects_is_passed_over() -> None:
         ("MONITOR_LOG_LEVEL", "loud", "'warning'"),
         ("MONITOR_LOG_FORMAT", "xml", "'json'"),
         ("MONITOR_RETENTION_DAYS", "0", "greater than or equal to 1"),
+        ("MONITOR_RETENTION_HOURLY_DAYS", "13", "write 14 days or more"),
+        ("MONITOR_RETENTION_DAILY_DAYS", "89", "write 90 days or more"),
         ("MONITOR_CONCURRENCY", "0", "greater than or equal to 1"),
         ("MONITOR_UPSTREAM_CONCURRENCY", "many", "valid integer"),
         ("DATABASE_URL", "mysql://u:topsecret@h/d", "postgresql://"),

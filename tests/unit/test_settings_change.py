@@ -29,6 +29,8 @@ def test_what_can_change_is_taken_up_and_named() -> None:
         allowed_hosts=("monitor.example",),
         trust_proxy=("10.0.0.0/8",),
         retention_days=3,
+        retention_hourly_days=30,
+        retention_daily_days=100,
     )
     change = compare(BEFORE, after)
     assert change.settings == after
@@ -42,6 +44,8 @@ def test_what_can_change_is_taken_up_and_named() -> None:
         "allowed_hosts",
         "trust_proxy",
         "retention_days",
+        "retention_hourly_days",
+        "retention_daily_days",
     }
     assert change.waiting == ()
 

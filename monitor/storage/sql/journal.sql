@@ -41,7 +41,7 @@ DELETE FROM monitor.journal WHERE at < $1;
 -- $1 purpose, $2 provider types, $3 provider ids, $4 ended after, $5 ended not after
 SELECT id, started_at, ended_at, provider_type, provider_id, purpose, kind, outcome, fingerprint, model,
        latency_seconds, ttft_seconds, http_status, retry_after_seconds, tokens_in, tokens_out, cost_usd, detail,
-       readings
+       readings, reach_seconds
 FROM monitor.results
 WHERE purpose = $1 AND kind = 'deep'
     AND (provider_type, provider_id) IN (SELECT type, id FROM unnest($2::text[], $3::integer[]) AS wanted (type, id))

@@ -31,23 +31,23 @@ DROP TABLE IF EXISTS monitor.{name};
 
 -- name: insert_results
 -- A batch; a result that is there already stays as it is.
--- $1 to $19 an array for each column
+-- $1 to $20 an array for each column
 WITH written AS (
     INSERT INTO monitor.results
         (id, started_at, ended_at, provider_type, provider_id, purpose, kind, outcome, fingerprint, model,
          latency_seconds, ttft_seconds, http_status, retry_after_seconds, tokens_in, tokens_out, cost_usd, detail,
-         readings)
+         readings, reach_seconds)
     SELECT id, started_at, ended_at, provider_type, provider_id, purpose, kind, outcome, fingerprint, model,
            latency_seconds, ttft_seconds, http_status, retry_after_seconds, tokens_in, tokens_out, cost_usd, detail,
-           readings
+           readings, reach_seconds
     FROM unnest(
         $1::uuid[], $2::timestamptz[], $3::timestamptz[], $4::text[], $5::integer[], $6::text[], $7::text[],
         $8::text[], $9::text[], $10::text[], $11::float8[], $12::float8[], $13::integer[], $14::float8[],
-        $15::bigint[], $16::bigint[], $17::float8[], $18::text[], $19::jsonb[]
+        $15::bigint[], $16::bigint[], $17::float8[], $18::text[], $19::jsonb[], $20::float8[]
     ) AS new (
         id, started_at, ended_at, provider_type, provider_id, purpose, kind, outcome, fingerprint, model,
         latency_seconds, ttft_seconds, http_status, retry_after_seconds, tokens_in, tokens_out, cost_usd, detail,
-        readings
+        readings, reach_seconds
     )
     ON CONFLICT DO NOTHING
     RETURNING 1
@@ -59,7 +59,7 @@ SELECT count(*) FROM written;
 -- $1 provider_type, $2 provider_id, $3 purpose or 'none', $4 kind or null for both, $5 how many
 SELECT id, started_at, ended_at, provider_type, provider_id, purpose, kind, outcome, fingerprint, model,
        latency_seconds, ttft_seconds, http_status, retry_after_seconds, tokens_in, tokens_out, cost_usd, detail,
-       readings
+       readings, reach_seconds
 FROM monitor.results
 WHERE provider_type = $1 AND provider_id = $2 AND purpose = $3 AND ($4::text IS NULL OR kind = $4)
 ORDER BY started_at DESC, id DESC
