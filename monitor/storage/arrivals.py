@@ -21,6 +21,9 @@ PRUNED_AT_ONCE = 5000
 Place = tuple[datetime, str, int, str]
 """An hour of a target, in the order in which hours are made."""
 
+More = tuple[datetime, str, int, str, int, int, int, int]
+"""An hour of a target, and what it has more, or less: minutes up, minutes down, passes, failures."""
+
 FIRST: Final[Place] = (datetime.min.replace(tzinfo=UTC), "", 0, "")
 
 
@@ -81,8 +84,13 @@ async def take_arrivals(connection: Any, now: datetime, keep: Retention) -> int:
         kept = [_arrival(row) for row in rows if row["started_at"].date() >= day_from]
         if kept:
             gathered = gather(kept)
-            await _add_hours(connection, gathered, hour_from)
-            await _add_days(connection, gathered)
+            await _add_marks(connection, gathered, hour_from)
+            await _add_sums(
+                connection,
+                "hour",
+                {place: sums for place, sums in gathered.sums.items() if place[1] >= hour_from},
+            )
+            await _add_sums(connection, "day", _by_day(gathered.sums))
     return len(rows)
 
 
@@ -100,7 +108,7 @@ async def make_minutes(connection: Any, now: datetime, after: Place = FIRST) -> 
         if not rows:
             return Made(last=None, again=False)
         changed: dict[Place, Folded] = {}
-        days: dict[tuple[date, str, int, str], list[int]] = {}
+        more: list[More] = []
         done: list[Place] = []
         due: list[Place] = []
         for row in rows:
@@ -113,14 +121,19 @@ async def make_minutes(connection: Any, now: datetime, after: Place = FIRST) -> 
             known = Folded(up=row["up_minutes"], down=row["down_minutes"], carried=row["carried"])
             if folded != known:
                 changed[place] = folded
-                day = days.setdefault((hour.date(), *place[1:]), [0, 0])
-                day[0] += folded.up.bit_count() - known.up.bit_count()
-                day[1] += folded.down.bit_count() - known.down.bit_count()
+                up = folded.up.bit_count() - known.up.bit_count()
+                more.append((*place, up, folded.down.bit_count() - known.down.bit_count(), 0, 0))
             if folded.carried != known.carried:
                 due.append((hour + HOUR, *place[1:]))
             if minutes == MINUTES:
                 done.append(place)
-        await _write_minutes(connection, changed, days)
+        if changed:
+            await connection.execute(QUERIES["begin_hours"], *_columns(changed))
+            await connection.execute(
+                QUERIES["write_minutes"],
+                *_columns((*place, one.up, one.down, one.carried) for place, one in changed.items()),
+            )
+            await _add(connection, more)
         if done:
             await connection.execute(QUERIES["drop_due"], *_columns(done))
         made = {_place(row) for row in rows}
@@ -144,34 +157,42 @@ async def prune_rollups(connection: Any, now: datetime, keep: Retention) -> None
     ):
         while await connection.fetchval(QUERIES[query], oldest, PRUNED_AT_ONCE) == PRUNED_AT_ONCE:
             pass
+    await connection.execute(QUERIES["prune_totals"])
 
 
-async def _add_hours(connection: Any, gathered: Gathered, oldest: datetime) -> None:
-    sums = {place: added for place, added in gathered.sums.items() if place[1] >= oldest}
-    await _add_sums(connection, "hour", sums)
-    marks = [
-        (hour, *who[:3], one.marks.passed, one.marks.failed, one.passed, one.failed, one.marks.reach)
-        for (who, hour), one in gathered.marks.items()
-        if hour >= oldest
-    ]
-    if marks:
-        await connection.execute(QUERIES["add_marks"], *_columns(marks))
+async def _add_marks(connection: Any, gathered: Gathered, oldest: datetime) -> None:
+    who = {one[:3] for one, _ in gathered.sums}
+    await connection.execute(QUERIES["know_targets"], *_columns(sorted(who)))
+    marks = {(hour, *who[:3]): said for (who, hour), said in gathered.marks.items()}
+    kept = {place: said for place, said in marks.items() if place[0] >= oldest}
+    if kept:
+        await connection.execute(QUERIES["begin_hours"], *_columns(kept))
+        await connection.execute(
+            QUERIES["add_marks"],
+            *_columns(
+                (*place, said.marks.passed, said.marks.failed, said.marks.reach, said.passed, said.failed)
+                for place, said in kept.items()
+            ),
+        )
+        await _add(connection, [(*place, 0, 0, said.passed, said.failed) for place, said in kept.items()])
+    # Of hours that are kept no longer, the days still count.
+    late = [(*place, 0, 0, said.passed, said.failed) for place, said in marks.items() if place not in kept]
+    if late:
+        await connection.execute(QUERIES["add_to_days"], *_columns(late))
 
 
-async def _add_days(connection: Any, gathered: Gathered) -> None:
-    sums: dict[tuple[Subject, date], Sums] = {}
-    for (who, hour), added in gathered.sums.items():
+async def _add(connection: Any, more: Iterable[More]) -> None:
+    columns = _columns(more)
+    for query in ("add_to_later_hours", "add_to_totals", "add_to_days"):
+        await connection.execute(QUERIES[query], *columns)
+
+
+def _by_day(sums: Mapping[tuple[Subject, datetime], Sums]) -> dict[tuple[Subject, date], Sums]:
+    found: dict[tuple[Subject, date], Sums] = {}
+    for (who, hour), added in sums.items():
         place = who, hour.date()
-        sums[place] = sums[place] + added if place in sums else added
-    await _add_sums(connection, "day", sums)
-    probes: dict[tuple[date, str, int, str], list[int]] = {}
-    for (who, hour), one in gathered.marks.items():
-        day = probes.setdefault((hour.date(), *who[:3]), [0, 0])
-        day[0] += one.passed
-        day[1] += one.failed
-    if probes:
-        days = [(*place, 0, 0, *counts) for place, counts in probes.items()]
-        await connection.execute(QUERIES["add_uptime_days"], *_columns(days))
+        found[place] = found[place] + added if place in found else added
+    return found
 
 
 async def _add_sums(
@@ -201,16 +222,6 @@ def read_sums(row: Any) -> Sums:
         tokens_out=row["tokens_out"],
         cost_usd=row["cost_usd"],
     )
-
-
-async def _write_minutes(
-    connection: Any, changed: Mapping[Place, Folded], days: Mapping[tuple[date, str, int, str], Sequence[int]]
-) -> None:
-    if changed:
-        hours = [(*place, one.up, one.down, one.carried) for place, one in changed.items()]
-        await connection.execute(QUERIES["write_minutes"], *_columns(hours))
-        more = [(*place, *minutes, 0, 0) for place, minutes in days.items()]
-        await connection.execute(QUERIES["add_uptime_days"], *_columns(more))
 
 
 def _row(sums: Sums) -> tuple[object, ...]:

@@ -29,7 +29,7 @@ _FIRST = UUID(int=0)
 async def read_uptimes(
     connection: Any, now: datetime, refs: Sequence[ProviderRef] | None = None
 ) -> dict[TargetId, Mapping[str, Uptime]]:
-    """The uptime of every target over each of `SPANS`, in one query of bounded cost.
+    """The uptime of every target over each of `SPANS`; one of which nothing is known in any is left out.
 
     Args:
         connection: any of ours.
@@ -41,13 +41,13 @@ async def read_uptimes(
     for number, row in enumerate(rows):
         if number % AT_ONCE == AT_ONCE - 1:
             await asyncio.sleep(0)
-        uptimes = {name: Uptime(unknown=span) for name, span in SPANS.items()}
-        for place, up, down, passed, failed in zip(
-            row["numbers"], row["up"], row["down"], row["passed"], row["failed"], strict=True
-        ):
-            name = _NAMES[place - 1]
-            uptimes[name] = uptime_of(up, down, SPANS[name], passed, failed)
-        found[read_target(row)] = uptimes
+        figures = zip(SPANS.items(), row["up"], row["down"], row["passed"], row["failed"], strict=True)
+        uptimes = {
+            name: uptime_of(up, down, span, passed, failed)
+            for (name, span), up, down, passed, failed in figures
+        }
+        if any(one.known or one.passed or one.failed for one in uptimes.values()):
+            found[read_target(row)] = uptimes
     return found
 
 

@@ -144,7 +144,7 @@ def up_and_down(uptime: Uptime) -> tuple[int, int]:
 async def forget_all(connection: Any) -> None:
     await connection.execute(
         "TRUNCATE monitor.results, monitor.arrivals, monitor.hours, monitor.days, monitor.uptime_hours,"
-        " monitor.uptime_days, monitor.uptime_due"
+        " monitor.uptime_days, monitor.uptime_due, monitor.totals"
     )
 
 

@@ -72,38 +72,115 @@ ON CONFLICT (provider_type, provider_id, purpose, kind, day) DO UPDATE SET
     tokens_out = excluded.tokens_out,
     cost_usd = excluded.cost_usd;
 
+-- name: know_targets
+-- Targets of which something is summed.
+-- $1 to $3 an array for each: provider_type, provider_id, purpose
+INSERT INTO monitor.totals (provider_type, provider_id, purpose)
+SELECT provider_type, provider_id, purpose
+FROM unnest($1::text[], $2::integer[], $3::text[]) AS new (provider_type, provider_id, purpose)
+ON CONFLICT DO NOTHING;
+
+-- name: begin_hours
+-- Rows for hours that have none yet; before each lies what lies before the next one that there is.
+-- $1 to $4 an array for each: hour, provider_type, provider_id, purpose
+INSERT INTO monitor.uptime_hours
+    (provider_type, provider_id, purpose, hour, up_before, down_before, passed_before, failed_before)
+SELECT provider_type, provider_id, purpose, new.hour, coalesce(later.up_before, total.up),
+       coalesce(later.down_before, total.down), coalesce(later.passed_before, total.passed),
+       coalesce(later.failed_before, total.failed)
+FROM unnest($1::timestamptz[], $2::text[], $3::integer[], $4::text[]) AS new (hour, provider_type, provider_id, purpose)
+JOIN monitor.totals AS total USING (provider_type, provider_id, purpose)
+LEFT JOIN LATERAL (
+    SELECT one.up_before, one.down_before, one.passed_before, one.failed_before
+    FROM monitor.uptime_hours AS one
+    WHERE one.provider_type = new.provider_type AND one.provider_id = new.provider_id AND one.purpose = new.purpose
+        AND one.hour > new.hour
+    ORDER BY one.hour
+    LIMIT 1
+) AS later ON true
+WHERE NOT EXISTS (
+    SELECT FROM monitor.uptime_hours AS known
+    WHERE known.provider_type = new.provider_type AND known.provider_id = new.provider_id
+        AND known.purpose = new.purpose AND known.hour = new.hour
+);
+
 -- name: add_marks
--- What deep probes showed of some hours; their minutes are due then.
+-- What deep probes showed of some hours, which have their rows; their minutes are due then.
 -- $1 to $9 an array for each: hour, provider_type, provider_id, purpose, minutes with a pass, minutes with a failure,
--- passes, failures, reach in minutes
+-- reach in minutes, passes, failures
 WITH added AS (
-    INSERT INTO monitor.uptime_hours AS known
-        (provider_type, provider_id, purpose, hour, passed_minutes, failed_minutes, passed, failed, reach)
-    SELECT provider_type, provider_id, purpose, hour, passed_minutes, failed_minutes, passed, failed, reach
+    UPDATE monitor.uptime_hours AS known
+    SET passed_minutes = known.passed_minutes | new.passed_minutes,
+        failed_minutes = known.failed_minutes | new.failed_minutes,
+        reach = greatest(known.reach, new.reach),
+        passed = known.passed + new.passed,
+        failed = known.failed + new.failed
     FROM unnest(
-        $1::timestamptz[], $2::text[], $3::integer[], $4::text[], $5::bigint[], $6::bigint[], $7::integer[],
-        $8::integer[], $9::smallint[]
-    ) AS new (hour, provider_type, provider_id, purpose, passed_minutes, failed_minutes, passed, failed, reach)
-    ON CONFLICT (provider_type, provider_id, purpose, hour) DO UPDATE SET
-        passed_minutes = known.passed_minutes | excluded.passed_minutes,
-        failed_minutes = known.failed_minutes | excluded.failed_minutes,
-        passed = known.passed + excluded.passed,
-        failed = known.failed + excluded.failed,
-        reach = greatest(known.reach, excluded.reach)
-    RETURNING provider_type, provider_id, purpose, hour
+        $1::timestamptz[], $2::text[], $3::integer[], $4::text[], $5::bigint[], $6::bigint[], $7::smallint[],
+        $8::integer[], $9::integer[]
+    ) AS new (hour, provider_type, provider_id, purpose, passed_minutes, failed_minutes, reach, passed, failed)
+    WHERE known.provider_type = new.provider_type AND known.provider_id = new.provider_id
+        AND known.purpose = new.purpose AND known.hour = new.hour
+    RETURNING known.provider_type, known.provider_id, known.purpose, known.hour
 )
 INSERT INTO monitor.uptime_due (provider_type, provider_id, purpose, hour)
 SELECT provider_type, provider_id, purpose, hour FROM added
 ON CONFLICT DO NOTHING;
 
--- name: add_uptime_days
--- Minutes and probes more, or fewer, of some days.
--- $1 to $8 an array for each: day, provider_type, provider_id, purpose, minutes up, minutes down, passes, failures
+-- name: add_to_later_hours
+-- What lies before the hours that come after some.
+-- $1 to $8 an array for each: hour, provider_type, provider_id, purpose, minutes up, minutes down, passes, failures
+UPDATE monitor.uptime_hours AS known
+SET up_before = known.up_before + more.up,
+    down_before = known.down_before + more.down,
+    passed_before = known.passed_before + more.passed,
+    failed_before = known.failed_before + more.failed
+FROM (
+    SELECT later.provider_type, later.provider_id, later.purpose, later.hour, sum(new.up) AS up, sum(new.down) AS down,
+           sum(new.passed) AS passed, sum(new.failed) AS failed
+    FROM unnest(
+        $1::timestamptz[], $2::text[], $3::integer[], $4::text[], $5::smallint[], $6::smallint[], $7::integer[],
+        $8::integer[]
+    ) AS new (hour, provider_type, provider_id, purpose, up, down, passed, failed)
+    JOIN monitor.uptime_hours AS later
+        ON later.provider_type = new.provider_type AND later.provider_id = new.provider_id
+        AND later.purpose = new.purpose AND later.hour > new.hour
+    GROUP BY later.provider_type, later.provider_id, later.purpose, later.hour
+) AS more
+WHERE known.provider_type = more.provider_type AND known.provider_id = more.provider_id
+    AND known.purpose = more.purpose AND known.hour = more.hour;
+
+-- name: add_to_totals
+-- More, or less, of some targets.
+-- $1 to $8 an array for each: hour, provider_type, provider_id, purpose, minutes up, minutes down, passes, failures
+UPDATE monitor.totals AS known
+SET up = known.up + more.up,
+    down = known.down + more.down,
+    passed = known.passed + more.passed,
+    failed = known.failed + more.failed
+FROM (
+    SELECT provider_type, provider_id, purpose, sum(up) AS up, sum(down) AS down, sum(passed) AS passed,
+           sum(failed) AS failed
+    FROM unnest(
+        $1::timestamptz[], $2::text[], $3::integer[], $4::text[], $5::smallint[], $6::smallint[], $7::integer[],
+        $8::integer[]
+    ) AS new (hour, provider_type, provider_id, purpose, up, down, passed, failed)
+    GROUP BY provider_type, provider_id, purpose
+) AS more
+WHERE known.provider_type = more.provider_type AND known.provider_id = more.provider_id
+    AND known.purpose = more.purpose;
+
+-- name: add_to_days
+-- More, or less, of some days.
+-- $1 to $8 an array for each: hour, provider_type, provider_id, purpose, minutes up, minutes down, passes, failures
 INSERT INTO monitor.uptime_days AS known (provider_type, provider_id, purpose, day, up, down, passed, failed)
-SELECT provider_type, provider_id, purpose, day, up, down, passed, failed
+SELECT provider_type, provider_id, purpose, (hour AT TIME ZONE 'UTC')::date AS day, sum(up), sum(down), sum(passed),
+       sum(failed)
 FROM unnest(
-    $1::date[], $2::text[], $3::integer[], $4::text[], $5::smallint[], $6::smallint[], $7::integer[], $8::integer[]
-) AS new (day, provider_type, provider_id, purpose, up, down, passed, failed)
+    $1::timestamptz[], $2::text[], $3::integer[], $4::text[], $5::smallint[], $6::smallint[], $7::integer[],
+    $8::integer[]
+) AS new (hour, provider_type, provider_id, purpose, up, down, passed, failed)
+GROUP BY provider_type, provider_id, purpose, day
 ON CONFLICT (provider_type, provider_id, purpose, day) DO UPDATE SET
     up = known.up + excluded.up,
     down = known.down + excluded.down,
@@ -133,15 +210,15 @@ LIMIT $6;
 -- name: write_minutes
 -- The minutes of some hours as they are now.
 -- $1 to $7 an array for each: hour, provider_type, provider_id, purpose, up_minutes, down_minutes, carried
-INSERT INTO monitor.uptime_hours (provider_type, provider_id, purpose, hour, up_minutes, down_minutes, carried)
-SELECT provider_type, provider_id, purpose, hour, up_minutes, down_minutes, carried
+UPDATE monitor.uptime_hours AS known
+SET up_minutes = new.up_minutes,
+    down_minutes = new.down_minutes,
+    carried = new.carried
 FROM unnest(
     $1::timestamptz[], $2::text[], $3::integer[], $4::text[], $5::bigint[], $6::bigint[], $7::smallint[]
 ) AS new (hour, provider_type, provider_id, purpose, up_minutes, down_minutes, carried)
-ON CONFLICT (provider_type, provider_id, purpose, hour) DO UPDATE SET
-    up_minutes = excluded.up_minutes,
-    down_minutes = excluded.down_minutes,
-    carried = excluded.carried;
+WHERE known.provider_type = new.provider_type AND known.provider_id = new.provider_id
+    AND known.purpose = new.purpose AND known.hour = new.hour;
 
 -- name: add_due
 -- Hours that are due.
@@ -194,3 +271,16 @@ WITH gone AS (
     RETURNING 1
 )
 SELECT count(*) FROM gone;
+
+-- name: prune_totals
+-- Targets of which nothing is left.
+DELETE FROM monitor.totals AS total
+WHERE NOT EXISTS (
+    SELECT FROM monitor.uptime_hours AS hour
+    WHERE hour.provider_type = total.provider_type AND hour.provider_id = total.provider_id
+        AND hour.purpose = total.purpose
+) AND NOT EXISTS (
+    SELECT FROM monitor.days AS day
+    WHERE day.provider_type = total.provider_type AND day.provider_id = total.provider_id
+        AND day.purpose = total.purpose
+);

@@ -1,54 +1,36 @@
 -- Uptime over spans that end now, by time; and single results a page at a time.
 
 -- name: read_uptimes
--- Minutes up and down, and deep probes passed and failed, of every target over some spans that end now: by the day, and
--- of the day that a span begins in by the minute (probes by the hour).
+-- Minutes up and down, and deep probes passed and failed, of every target over some spans that end now (of the hour
+-- that a span begins in, all probes).
 -- $1 now, $2 the spans, $3 and $4 only of these providers: types and ids, or null for all
-WITH spans AS (
-    SELECT number::integer, $1::timestamptz - span AS since, date_trunc('hour', $1::timestamptz - span, 'UTC') AS hour_from,
-           date_trunc('day', $1::timestamptz - span, 'UTC') + interval '1 day' AS hour_until
-    FROM unnest($2::interval[]) WITH ORDINALITY AS given (span, number)
-),
-parts AS (
-    SELECT spans.number, provider_type, provider_id, purpose, sum(up) AS up, sum(down) AS down,
-           sum(passed) AS passed, sum(failed) AS failed
-    FROM spans
-    JOIN monitor.uptime_days ON day >= (hour_until AT TIME ZONE 'UTC')::date
-    WHERE $3::text[] IS NULL
-        OR (provider_type, provider_id) IN (SELECT type, id FROM unnest($3::text[], $4::integer[]) AS one (type, id))
-    GROUP BY spans.number, provider_type, provider_id, purpose
-    UNION ALL
-    SELECT spans.number, provider_type, provider_id, purpose,
-           sum(bit_count((up_minutes & monitor.minutes_within(hour, since, hour_until))::bit(64))) AS up,
-           sum(bit_count((down_minutes & monitor.minutes_within(hour, since, hour_until))::bit(64))) AS down,
-           sum(passed) AS passed, sum(failed) AS failed
-    FROM spans
-    JOIN monitor.uptime_hours ON hour >= hour_from AND hour < hour_until
-    WHERE $3::text[] IS NULL
-        OR (provider_type, provider_id) IN (SELECT type, id FROM unnest($3::text[], $4::integer[]) AS one (type, id))
-    GROUP BY spans.number, provider_type, provider_id, purpose
-),
-sums AS (
-    SELECT number, provider_type, provider_id, purpose, sum(up) AS up, sum(down) AS down, sum(passed) AS passed,
-           sum(failed) AS failed
-    FROM parts
-    GROUP BY number, provider_type, provider_id, purpose
+SELECT total.provider_type, total.provider_id, total.purpose, array_agg(total.up - before.up ORDER BY number) AS up,
+       array_agg(total.down - before.down ORDER BY number) AS down,
+       array_agg(total.passed - before.passed ORDER BY number) AS passed,
+       array_agg(total.failed - before.failed ORDER BY number) AS failed
+FROM monitor.totals AS total
+CROSS JOIN unnest($2::interval[]) WITH ORDINALITY AS given (span, number)
+CROSS JOIN LATERAL monitor.uptime_before(
+    total.provider_type, total.provider_id, total.purpose, $1::timestamptz - span
+) AS before
+WHERE $3::text[] IS NULL OR (total.provider_type, total.provider_id) IN (
+    SELECT type, id FROM unnest($3::text[], $4::integer[]) AS one (type, id)
 )
-SELECT provider_type, provider_id, purpose, array_agg(number) AS numbers, array_agg(up::integer) AS up,
-       array_agg(down::integer) AS down, array_agg(passed::bigint) AS passed, array_agg(failed::bigint) AS failed
-FROM sums
-GROUP BY provider_type, provider_id, purpose;
+GROUP BY total.provider_type, total.provider_id, total.purpose;
 
 -- name: read_purpose_uptimes
 -- Minutes in which the one that served a purpose was up and down, over some spans that end now.
 -- $1 now, $2 the spans
-SELECT served.purpose, number::integer,
-       sum(bit_count((up_minutes & monitor.minutes_within(hour, began_at, ended_at))::bit(64)))::integer AS up,
-       sum(bit_count((down_minutes & monitor.minutes_within(hour, began_at, ended_at))::bit(64)))::integer AS down
-FROM unnest($2::interval[]) WITH ORDINALITY AS given (span, number)
-CROSS JOIN LATERAL monitor.served($1::timestamptz - span, $1::timestamptz) AS served
-JOIN monitor.uptime_hours USING (provider_type, provider_id, purpose)
-WHERE hour >= date_trunc('hour', began_at, 'UTC') AND hour < ended_at
+WITH served AS MATERIALIZED (
+    SELECT number, one.purpose, one.provider_type, one.provider_id, one.began_at, one.ended_at
+    FROM unnest($2::interval[]) WITH ORDINALITY AS given (span, number)
+    CROSS JOIN LATERAL monitor.served($1::timestamptz - span, $1::timestamptz) AS one
+)
+SELECT served.purpose, number::integer, sum(after.up - before.up)::integer AS up,
+       sum(after.down - before.down)::integer AS down
+FROM served
+CROSS JOIN LATERAL monitor.uptime_before(provider_type, provider_id, served.purpose, began_at) AS before
+CROSS JOIN LATERAL monitor.uptime_before(provider_type, provider_id, served.purpose, ended_at) AS after
 GROUP BY served.purpose, number;
 
 -- name: read_purpose_days
