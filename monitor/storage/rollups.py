@@ -1,7 +1,7 @@
 """What is kept of results by the hour and by the day."""
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from typing import Any
@@ -86,13 +86,11 @@ async def read_days(
         QUERIES["read_days"], today - timedelta(days=days - 1), today, str(kind), *ref_columns(refs)
     )
     found: dict[TargetId, list[Day]] = {}
-    for number, row in enumerate(rows):
-        if number % AT_ONCE == AT_ONCE - 1:
-            await asyncio.sleep(0)
+    async for target, row in _each(rows):
         day: date = row["day"]
         begun = min(now - datetime.combine(day, time(), UTC), _DAY)
         uptime = uptime_of(row["up"], row["down"], _whole(begun), row["passed"], row["failed"])
-        found.setdefault(read_target(row), []).append(Day(date=day, uptime=uptime, **_sums(row)))
+        found.setdefault(target, []).append(Day(date=day, uptime=uptime, **_sums(row)))
     return {target: tuple(known) for target, known in found.items()}
 
 
@@ -114,13 +112,11 @@ async def read_hours(
     """
     rows = await connection.fetch(QUERIES["read_hours"], since, until, str(kind), *ref_columns(refs))
     found: dict[TargetId, list[Hour]] = {}
-    for number, row in enumerate(rows):
-        if number % AT_ONCE == AT_ONCE - 1:
-            await asyncio.sleep(0)
+    async for target, row in _each(rows):
         hour: datetime = row["hour"]
         begun = minutes_begun(hour, until) * MINUTE
         uptime = uptime_of(row["up"], row["down"], min(begun, HOUR), row["passed"], row["failed"])
-        found.setdefault(read_target(row), []).append(Hour(hour=hour, uptime=uptime, **_sums(row)))
+        found.setdefault(target, []).append(Hour(hour=hour, uptime=uptime, **_sums(row)))
     return {target: tuple(known) for target, known in found.items()}
 
 
@@ -140,15 +136,27 @@ async def read_purpose_days(
     return {purpose: tuple(known) for purpose, known in found.items()}
 
 
+async def _each(rows: Sequence[Any]) -> AsyncIterator[tuple[TargetId, Any]]:
+    """Rows in the order of their targets, each with its target; with a pause now and then."""
+    columns: tuple[object, ...] = ()
+    target: TargetId | None = None
+    for number, row in enumerate(rows):
+        if number % AT_ONCE == AT_ONCE - 1:
+            await asyncio.sleep(0)
+        if target is None or columns != row[:3]:
+            columns, target = row[:3], read_target(row)
+        yield target, row
+
+
 def _whole(begun: timedelta) -> timedelta:
     """A minute that has begun counts whole, as it does in what is up and down."""
     return min(-(-begun // MINUTE) * MINUTE, _DAY)
 
 
 def _sums(row: Any) -> dict[str, Any]:
-    known = {word: count for word, count in (row["counts"] or {}).items() if word in _OUTCOMES}
+    counts = (row["counts"] or {}).items()
     return {
-        "counts": {Outcome(word): count for word, count in known.items()},
+        "counts": {_OUTCOMES[word]: count for word, count in counts if word in _OUTCOMES},
         "latency": Histogram.unpack(row["latency"] or ()),
         "ttft": Histogram.unpack(row["ttft"] or ()),
         "tokens_in": row["tokens_in"] or 0,
@@ -157,4 +165,4 @@ def _sums(row: Any) -> dict[str, Any]:
     }
 
 
-_OUTCOMES = {str(outcome) for outcome in Outcome}
+_OUTCOMES = {str(outcome): outcome for outcome in Outcome}
