@@ -1,13 +1,17 @@
 """What an act is going to do, in sentences with names, and what there is to choose."""
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
 from monitor.domain.acts import Act
+from monitor.domain.eligibility import Block
+from monitor.domain.outcome import OUTCOME_WORDS, Outcome
 from monitor.domain.provider import ProviderRef, Purpose
 from monitor.storage.acting import Scene
 from monitor.storage.outlook import ProviderOutlook, PurposeOutlook
+from monitor.web.page.words import BLOCK_WORDS
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,7 +84,12 @@ class Names:
 
 
 def plan_purpose(
-    act: Act, outlook: PurposeOutlook, wanted: ProviderRef | None = None, *, fixed: bool = False
+    act: Act,
+    outlook: PurposeOutlook,
+    wanted: ProviderRef | None = None,
+    *,
+    fixed: bool = False,
+    exact: bool = False,
 ) -> Plan:
     """What an act on a purpose is going to do.
 
@@ -89,11 +98,12 @@ def plan_purpose(
         outlook: how the purpose stands.
         wanted: onto whom, where that was said.
         fixed: nobody else is offered.
+        exact: the sentence is about the one that is proposed: whoever chooses another one asks again.
     """
     scene = outlook.scene
     name, purpose, active = Names(scene), scene.purpose, scene.row_or_refuse().active
     if act in (Act.PROMOTE, Act.PIN):
-        return _plan_move(act, outlook, wanted, fixed=fixed)
+        return _plan_move(act, outlook, wanted, fixed=fixed, exact=exact)
     if act is Act.UNPIN:
         return Plan(title=f"Unpin {purpose}", will=_unpin(scene, name), button="Unpin", seen=outlook.seen)
     paused = scene.state is not None and scene.state.paused
@@ -188,7 +198,9 @@ def plan_probe(outlook: ProviderOutlook, wanted: Purpose | None = None) -> Plan:
     )
 
 
-def _plan_move(act: Act, outlook: PurposeOutlook, wanted: ProviderRef | None, *, fixed: bool) -> Plan:
+def _plan_move(
+    act: Act, outlook: PurposeOutlook, wanted: ProviderRef | None, *, fixed: bool, exact: bool
+) -> Plan:
     scene, purpose = outlook.scene, outlook.scene.purpose
     name, active = Names(scene), scene.row_or_refuse().active
     # Who serves is offered to be pinned; to promote it is to pin it for a while, and less clear.
@@ -200,6 +212,8 @@ def _plan_move(act: Act, outlook: PurposeOutlook, wanted: ProviderRef | None, *,
     fit = [one for ref, one in choices.items() if one.is_fit and ref != active]
     keeps = [choices[active]] if act is Act.PIN and active in choices else []
     chosen = said or next(iter((*keeps, *fit, *choices.values())), None)
+    if exact and said is None and chosen is not None:
+        said, wanted = chosen, next(ref for ref, one in choices.items() if one is chosen)
     if chosen is None:
         will = f"{purpose} is served by {name(active)}, and nobody else is there who might take over."
     else:
@@ -246,10 +260,23 @@ def _choice(scene: Scene, name: Names, ref: ProviderRef) -> Choice:
     strange = ref != scene.row_or_refuse().active and scene.purpose is Purpose.EMBEDDINGS
     if unfit is None and strange and scene.same_space(ref) is not True:
         unfit = "is not known to share the vector space: with it in one index the search breaks"
-    words = unfit or "is fit to serve"
+    words = in_words(unfit) if unfit else "is fit to serve"
     if scene.row is not None and ref == scene.row.active:
         words = f"serves now, and {words}"
     return Choice(value=str(ref), name=name(ref), words=words, is_fit=unfit is None)
+
+
+def in_words(text: str) -> str:
+    """A reason with the names of outcomes and blocks spelled out."""
+    outcomes, blocks = set(Outcome), set(Block)
+    text = re.sub(
+        r"\((\w+)\)",
+        lambda one: f"({OUTCOME_WORDS[Outcome(one[1])]})" if one[1] in outcomes else one[0],
+        text,
+    )
+    head, is_blocked, named = text.partition(" is blocked: " if " is blocked: " in text else "is blocked: ")
+    words = [BLOCK_WORDS[Block(one)] if one in blocks else one for one in named.split(",")]
+    return f"{head}{is_blocked}{' and '.join(words)}" if is_blocked else text
 
 
 def _unpin(scene: Scene, name: Names) -> str:

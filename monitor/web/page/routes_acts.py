@@ -30,6 +30,7 @@ from monitor.web.page.local import FRONT, local_path
 from monitor.web.page.plans import (
     Names,
     Plan,
+    in_words,
     plan_end_of_maintenance,
     plan_maintenance,
     plan_probe,
@@ -164,7 +165,8 @@ async def _confirm(
     """The page that asks; after a refusal with what was filled in."""
     try:
         async with store_connection(request) as connection:
-            plan = await _plan(connection, wish, wish.to or (form.to if form else chosen))
+            exact = SCRIPT_HEADER in request.headers
+            plan = await _plan(connection, wish, wish.to or (form.to if form else chosen), exact=exact)
     except ActError as missing:
         raise HTTPException(404, _sentence(missing)) from missing
     except HTTPException as away:
@@ -181,10 +183,10 @@ async def _confirm(
     return answer(request, "confirm.html", context, status)
 
 
-async def _plan(connection: Any, wish: Wish, wanted: ProviderRef | None) -> Plan:
+async def _plan(connection: Any, wish: Wish, wanted: ProviderRef | None, *, exact: bool) -> Plan:
     if wish.provider is None:
         outlook = await read_purpose_outlook(connection, _known(wish.purpose), wanted)
-        return plan_purpose(PURPOSE_ACTS[wish.word], outlook, wanted, fixed=wish.to is not None)
+        return plan_purpose(PURPOSE_ACTS[wish.word], outlook, wanted, fixed=wish.to is not None, exact=exact)
     found = await _provider(connection, wish.provider)
     if wish.word == PROBE:
         return plan_probe(found, wish.purpose)
@@ -281,7 +283,7 @@ def _away(request: Request, wish: Wish, away: HTTPException, reason: str) -> Res
 
 def _refused(refused: ActRefused) -> str:
     if "force" in refused.mend:
-        return f"{refused.problem}. {NOTHING} Mend it first, or tick the box to do it all the same."
+        return f"{in_words(refused.problem)}. {NOTHING} Mend it first, or tick the box to do it all the same."
     return f"{_sentence(refused)} {NOTHING}"
 
 
