@@ -11,9 +11,9 @@ def answers(health: Health, now: datetime) -> bool | None:
 
     Args:
         health: of the one that serves. Nobody knows before its first result, after one that says nothing of
-            what a request would get (busy), and when no result has come for long.
+            what a request would get (busy, limited, still starting), and when no result has come for long.
         now: UTC.
     """
     if health.last is None or health.stale_at is None or now >= health.stale_at:
         return None
-    return None if health.last.counts_as is Vote.NONE else health.last.passed
+    return {Vote.PASS: True, Vote.FAILURE: False, Vote.BLOCK: False}.get(health.last.counts_as)

@@ -27,9 +27,7 @@ from monitor.metrics.text import TextFormat, escaped, header
 
 _LAG_BOUNDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
 _AUTOMATIC = (Rule.FAIL_OVER, Rule.CALL_FOR_HELP, Rule.FAIL_BACK)
-_SPOKEN = {Vote.PASS: "passed"} | dict.fromkeys(
-    (Vote.FAILURE, Vote.BLOCK, Vote.LIMIT, Vote.STARTING), "failed"
-)
+_SPOKEN = {Vote.PASS: "passed", Vote.FAILURE: "failed", Vote.BLOCK: "failed"}
 _FAILOVER_BOUNDS = (1.0, 2.0, 5.0, 10.0, 20.0, 30.0, 45.0, 60.0, 90.0, 120.0, 180.0, 300.0, 600.0)
 
 

@@ -182,6 +182,6 @@ def test_every_request_and_answer_of_the_management_api_has_an_example() -> None
 
 
 def test_every_link_of_the_documents_leads_to_a_file() -> None:
-    for path in (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))):
+    for path in (ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))):
         for target in re.findall(r"\]\((?!https?:)([^)#]+)", path.read_text(encoding="utf-8")):
             assert (path.parent / target).exists(), f"{path.name}: {target}"

@@ -59,10 +59,42 @@ def test_a_standby_says_nothing_of_the_purpose(world: World) -> None:
     assert value(world, "purpose_probes_total", result="failed") == 0
 
 
-def test_nobody_knows_of_one_that_is_busy(world: World) -> None:
-    probed(world, A, Outcome.BUSY)
+@pytest.mark.parametrize("outcome", [Outcome.BUSY, Outcome.RATE_LIMITED, Outcome.STARTING])
+def test_nobody_knows_of_one_that_is_busy_limited_or_starting(world: World, outcome: Outcome) -> None:
+    probed(world, A, outcome)
     assert value(world, "purpose_serving") is None
     assert value(world, "purpose_probes_total", result="failed") == 0
+
+
+@pytest.mark.parametrize("outcome", [Outcome.AUTH_FAILED, Outcome.QUOTA_EXHAUSTED, Outcome.MODEL_MISSING])
+def test_one_that_refuses_does_not_serve(world: World, outcome: Outcome) -> None:
+    probed(world, A, outcome)
+    assert value(world, "purpose_serving") == 0
+    assert value(world, "purpose_probes_total", result="failed") == 1
+
+
+@pytest.mark.parametrize("outcome", list(Outcome))
+def test_one_probe_changes_nothing_that_an_alert_calls_somebody_for(world: World, outcome: Outcome) -> None:
+    probed(world, A, outcome)
+    probed(world, B, outcome)
+    for ref in (A, B):
+        assert value(world, "provider_health", state="up", provider_id=str(ref.id)) == 1
+        for block in ("auth", "quota", "model_missing"):
+            assert value(world, "provider_block", block=block, provider_id=str(ref.id)) is None
+    assert value(world, "purpose_stranded") == 0
+    assert value(world, "purpose_failed_over") == 0
+    assert world.moves == []
+
+
+def test_one_pass_does_not_make_one_well_that_was_down(world: World) -> None:
+    for _ in range(5):
+        probed(world, B, Outcome.TIMEOUT)
+        world.wait(15)
+    assert value(world, "provider_health", state="down", provider_id=str(B.id)) == 1
+    probed(world, B, Outcome.OK)
+    assert value(world, "provider_health", state="down", provider_id=str(B.id)) == 1
+    probed(world, B, Outcome.OK)
+    assert value(world, "provider_health", state="down", provider_id=str(B.id)) == 0
 
 
 def test_what_says_nothing_of_the_provider_leaves_what_was_known(world: World) -> None:

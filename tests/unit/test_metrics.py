@@ -395,7 +395,7 @@ def test_a_probe_of_the_serving_one_without_a_vote_is_not_counted(metrics: Metri
         metrics.count_serving_probe(Purpose.CHAT, vote)
     samples = _samples(metrics)
     assert _value(samples, "purpose_probes_total", {"purpose": "chat", "result": "passed"}) == 1
-    assert _value(samples, "purpose_probes_total", {"purpose": "chat", "result": "failed"}) == 4
+    assert _value(samples, "purpose_probes_total", {"purpose": "chat", "result": "failed"}) == 2
 
 
 def test_reports_and_intervals_of_a_target_are_told(metrics: Metrics) -> None:
