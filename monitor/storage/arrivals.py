@@ -14,7 +14,7 @@ from monitor.domain.rollup import Arrival, Gathered, Subject, Sums, gather
 from monitor.domain.uptime import HOUR, MINUTES, Folded, Marks, fold, minutes_begun
 from monitor.storage.queries import QUERIES
 
-ARRIVALS_AT_ONCE = 1000
+ARRIVALS_AT_ONCE = 500
 DUE_AT_ONCE = 250
 PRUNED_AT_ONCE = 5000
 

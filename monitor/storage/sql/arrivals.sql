@@ -190,22 +190,35 @@ ON CONFLICT (provider_type, provider_id, purpose, day) DO UPDATE SET
 -- name: read_due
 -- Hours whose minutes are due, in their order, each with what the hour before hands on.
 -- $1 instant, $2 to $5 only after this hour, provider_type, provider_id and purpose, $6 how many at most
+WITH due AS MATERIALIZED (
+    SELECT hour, provider_type, provider_id, purpose
+    FROM monitor.uptime_due
+    WHERE hour <= $1
+        AND (hour, provider_type, provider_id, purpose) > ($2::timestamptz, $3::text, $4::integer, $5::text)
+    ORDER BY hour, provider_type, provider_id, purpose
+    LIMIT $6
+)
 SELECT due.hour, due.provider_type, due.provider_id, due.purpose,
        coalesce(known.passed_minutes, 0) AS passed_minutes, coalesce(known.failed_minutes, 0) AS failed_minutes,
        coalesce(known.up_minutes, 0) AS up_minutes, coalesce(known.down_minutes, 0) AS down_minutes,
        coalesce(known.reach, 0) AS reach, coalesce(known.carried, 0) AS carried,
        coalesce(before.carried, 0) AS handed_on
-FROM monitor.uptime_due AS due
-LEFT JOIN monitor.uptime_hours AS known
-    ON known.provider_type = due.provider_type AND known.provider_id = due.provider_id
-    AND known.purpose = due.purpose AND known.hour = due.hour
-LEFT JOIN monitor.uptime_hours AS before
-    ON before.provider_type = due.provider_type AND before.provider_id = due.provider_id
-    AND before.purpose = due.purpose AND before.hour = due.hour - interval '1 hour'
-WHERE due.hour <= $1
-    AND (due.hour, due.provider_type, due.provider_id, due.purpose) > ($2::timestamptz, $3::text, $4::integer, $5::text)
-ORDER BY due.hour, due.provider_type, due.provider_id, due.purpose
-LIMIT $6;
+FROM due
+LEFT JOIN LATERAL ( -- one by one, by their keys: whatever the planner knows of tables that change all the time
+    SELECT one.passed_minutes, one.failed_minutes, one.up_minutes, one.down_minutes, one.reach, one.carried
+    FROM monitor.uptime_hours AS one
+    WHERE one.provider_type = due.provider_type AND one.provider_id = due.provider_id
+        AND one.purpose = due.purpose AND one.hour = due.hour
+    LIMIT 1
+) AS known ON true
+LEFT JOIN LATERAL (
+    SELECT one.carried
+    FROM monitor.uptime_hours AS one
+    WHERE one.provider_type = due.provider_type AND one.provider_id = due.provider_id
+        AND one.purpose = due.purpose AND one.hour = due.hour - interval '1 hour'
+    LIMIT 1
+) AS before ON true
+ORDER BY due.hour, due.provider_type, due.provider_id, due.purpose;
 
 -- name: write_minutes
 -- The minutes of some hours as they are now.
