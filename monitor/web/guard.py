@@ -195,6 +195,8 @@ class Guard:
         length = headers.get("content-length", "0")
         if length.isdecimal() and int(length) > LARGEST_BODY:
             raise _too_large()
+        if is_page(path) and method not in SAFE_METHODS and (reason := refuse_other_page(headers)):
+            raise HTTPException(403, reason)
         if path in {FRONT, PAGE_LOGIN}:
             await self._recognise(scope, headers)
         elif path not in UNLOCKED and not path.startswith(STATIC):
@@ -266,8 +268,6 @@ async def _check_write(scope: Scope, headers: Headers, receive: Receive) -> None
     """
     state, session = scope["state"], scope["state"].get("session")
     if is_page(scope["path"]):
-        if reason := refuse_other_page(headers):
-            raise HTTPException(403, reason)
         state["form"] = await read_form(headers, receive)
         shown = state["form"].get(CSRF_FIELD, "")
         wanted = "the form is not of this login, or is an old one: open it anew. Nothing was changed"

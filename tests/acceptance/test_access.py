@@ -235,6 +235,9 @@ async def test_no_token_crosses_a_network_in_clear_text(database: Address, conne
         assert "MONITOR_TRUST_PROXY" in answer["detail"]
         assert (await ask(daemon, "POST", LOGIN, json={"token": token}))[0] == 403
         assert (await daemon.get("/metrics"))[0] == 200
+        status, page = await daemon.get("/")
+        assert (status, "Nobody can log in here" in page, "MONITOR_TLS_CERT" in page) == (200, True, True)
+        assert "<form" not in page
     async with running_daemon({**env, "MONITOR_TRUST_PROXY": outer}, port=port) as daemon:
         await daemon.ready()
         daemon.url = f"http://{outer}:{port}"

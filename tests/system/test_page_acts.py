@@ -207,6 +207,35 @@ async def refused_and_forced(duty: Duty) -> None:
     assert "chat is served by gpu-3 since" in await duty.said()
 
 
+async def from_elsewhere(duty: Duty) -> None:
+    """Another site's link opens the page of whoever is logged in; its forms and frames come to nothing."""
+    page, url = duty.tab.page, duty.daemon.url
+    count = "SELECT count(*) FROM monitor.acts"
+    before = await duty.connection.fetchval(count)
+    await page.goto("about:blank")
+    await page.set_content(f"<a href='{url}/acts/pause?purpose=chat'>look at this</a>")
+    await page.click("a")
+    await page.wait_for_selector("[data-confirm]")
+    csrf = await page.locator("[data-confirm] [name=csrf]").get_attribute("value")
+    for action, field in (("/acts/pause?purpose=chat", "csrf"), ("/login", "token"), ("/logout", "csrf")):
+        value = duty.token if field == "token" else csrf
+        await page.goto("about:blank")
+        form = f"<form method=post action='{url}{action}'><input name={field} value='{value}'>"
+        await page.set_content(f"{form}<button>win</button></form>")
+        await page.click("button")
+        await page.wait_for_selector("text=another page")
+    await page.goto("about:blank")
+    await page.set_content(f"<iframe src='{url}/login'></iframe>")
+    [framed] = [one for one in page.frames if one != page.main_frame]
+    await framed.wait_for_load_state()
+    assert "Log in to see more" not in await framed.content()
+    assert await duty.connection.fetchval(count) == before
+    duty.tab.sent.clear()
+    duty.tab.complaints.clear()
+    await page.goto(f"{url}/")
+    assert "alice" in await page.inner_text(".who")
+
+
 async def logs_out(duty: Duty) -> None:
     page = duty.tab.page
     await page.click(".who button")
@@ -249,6 +278,7 @@ async def test_an_administrator_acts_in_a_browser(
         await by_keyboard_alone(duty)
         await every_act(duty)
         await refused_and_forced(duty)
+        await from_elsewhere(duty)
         await logs_out(duty)
         nothing_secret_is_seen(duty)
         acts = await connection.fetch("SELECT act, user_id, reason, via FROM monitor.acts ORDER BY id")

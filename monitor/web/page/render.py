@@ -12,7 +12,7 @@ from monitor import __version__
 from monitor.domain.access import Caller, TokenRole
 from monitor.web.page.assets import asset_url
 from monitor.web.page.instants import ago, day, on
-from monitor.web.page.said import Said
+from monitor.web.page.said import Line, Said
 from monitor.web.sessions import Session
 
 FOLDER = Path(__file__).parent
@@ -75,16 +75,25 @@ def person(request: Request) -> dict[str, Any]:
     """
     caller: Caller | None = getattr(request.state, "caller", None)
     session: Session | None = getattr(request.state, "session", None)
-    said: Said | None = getattr(request.app.state, "said", None) if "app" in request.scope else None
-    # A script that fetches the page reads it for its own sake: what is said stays for the person.
-    is_person = request.headers.get("sec-fetch-mode", "navigate") == "navigate" and request.method == "GET"
     return {
         "who": caller.name if caller else None,
         "role": str(caller.role) if caller else None,
         "is_admin": bool(caller and session and caller.role is TokenRole.ADMIN),
         "csrf": session.csrf if session else None,
-        "said": said.take(session) if said and session and is_person else (),
+        "said": _said(request, session),
     }
+
+
+def _said(request: Request, session: Session | None) -> tuple[Line, ...]:
+    """What is to be said; the same however often one request asks."""
+    found: tuple[Line, ...] | None = getattr(request.state, "said", None)
+    if found is None:
+        said: Said | None = getattr(request.app.state, "said", None) if "app" in request.scope else None
+        # A script that fetches the page, or a browser ahead of the person, leaves it for the person.
+        is_script = request.headers.get("sec-fetch-mode", "navigate") != "navigate"
+        is_person = request.method == "GET" and not is_script and "sec-purpose" not in request.headers
+        found = request.state.said = said.take(session) if said and session and is_person else ()
+    return found
 
 
 def wants_page(request: Request) -> bool:

@@ -110,7 +110,7 @@ async def act(request: Request) -> Response:
     except ActOvertaken:
         return await _overtaken(request, wish, form)
     except ActRefused as refused:
-        return await _confirm(request, wish, form=form, error=_refused(refused), status=409)
+        return await _refused(request, wish, form, refused)
     except ActError as error:
         status = 404 if isinstance(error, ProviderMissing) else 400
         return await _confirm(request, wish, form=form, error=f"{_sentence(error)} {NOTHING}", status=status)
@@ -160,9 +160,10 @@ async def _confirm(
     form: ActForm | None = None,
     chosen: ProviderRef | None = None,
     error: str | None = None,
+    problem: str = "",
     status: int = 200,
 ) -> Response:
-    """The page that asks; after a refusal with what was filled in."""
+    """The page that asks; after a refusal with what was filled in, and what was wrong unless it says so."""
     try:
         async with store_connection(request) as connection:
             exact = SCRIPT_HEADER in request.headers
@@ -175,7 +176,7 @@ async def _confirm(
     context = {
         "plan": plan,
         "wish": wish,
-        "error": error,
+        "error": error if plan.warning or not error else f"{problem}{error}",
         "spans": SPANS,
         "longest_reason": LONGEST_REASON,
         "fields": {name: fields.get(name, "") for name in ("span", "begin", "reason")},
@@ -267,6 +268,15 @@ async def _overtaken(request: Request, wish: Wish, form: ActForm) -> Response:
     return await _confirm(request, wish, form=form, error=error, status=409)
 
 
+async def _refused(request: Request, wish: Wish, form: ActForm, refused: ActRefused) -> Response:
+    """Ask again, with the box that overrules what speaks against it where there is one."""
+    problem, error = "", f"{_sentence(refused)} {NOTHING}"
+    if "force" in refused.mend:
+        problem = f"{in_words(refused.problem)}. "
+        error = f"{NOTHING} Mend it first, or tick the box below to do it all the same."
+    return await _confirm(request, wish, form=form, error=error, problem=problem, status=409)
+
+
 def _done(request: Request, to: str, session: Session, line: Line | None) -> Response:
     said: Said = request.app.state.said
     if line is not None:
@@ -279,12 +289,6 @@ def _done(request: Request, to: str, session: Session, line: Line | None) -> Res
 def _away(request: Request, wish: Wish, away: HTTPException, reason: str) -> Response:
     context = {"title": "Not now", "reason": reason, "again": wish.address, "back": wish.back}
     return answer(request, "refusal.html", context, away.status_code, away.headers)
-
-
-def _refused(refused: ActRefused) -> str:
-    if "force" in refused.mend:
-        return f"{in_words(refused.problem)}. {NOTHING} Mend it first, or tick the box to do it all the same."
-    return f"{_sentence(refused)} {NOTHING}"
 
 
 def _sentence(error: object) -> str:
