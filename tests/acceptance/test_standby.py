@@ -28,6 +28,7 @@ async def test_a_standby_waits_and_takes_over(
             assert (await standby.get("/healthz"))[0] == 200, "it is alive all the same"
             _, metrics = await standby.get("/metrics")
             assert "llm_monitor_probes_total" not in metrics
+            assert "llm_monitor_store_up 1" in metrics.splitlines(), "or an alert would call for its store"
             assert standby.events("target_started") == []
             assert await _roles(connection) == ["active", "standby"]
 

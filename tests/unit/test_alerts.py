@@ -134,6 +134,14 @@ def test_runbooks_name_metrics_and_recorded_series_that_exist() -> None:
             assert metric in told, (path.name, metric)
 
 
+def test_words_of_the_log_the_settings_and_the_database_that_runbooks_name_exist() -> None:
+    documents = ("operate", "configuration", "failover", "management", "metrics", "integrate")
+    told = " ".join((ROOT / f"docs/{name}.md").read_text(encoding="utf-8") for name in documents)
+    for path in RUNBOOKS.glob("*.md"):
+        for word in re.findall(r"`([A-Za-z.]+_[A-Za-z_.]+)`", path.read_text(encoding="utf-8")):
+            assert re.search(rf"\b{re.escape(word)}\b", told), (path.name, word)
+
+
 def test_recorded_series_are_told_apart_and_every_one_is_described() -> None:
     names = Counter(rule["record"] for rule in RECORDED)
     assert set(names.values()) == {1}
