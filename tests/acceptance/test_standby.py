@@ -28,7 +28,11 @@ async def test_a_standby_waits_and_takes_over(
             assert (await standby.get("/healthz"))[0] == 200, "it is alive all the same"
             _, metrics = await standby.get("/metrics")
             assert "llm_monitor_probes_total" not in metrics
-            assert "llm_monitor_store_up 1" in metrics.splitlines(), "or an alert would call for its store"
+
+            async def has_its_store() -> bool:
+                return await standby.metric("llm_monitor_store_up") == 1
+
+            await standby.until(has_its_store, 15, "a store that is up, or an alert would call for it")
             assert standby.events("target_started") == []
             assert await _roles(connection) == ["active", "standby"]
 
