@@ -8,7 +8,7 @@ import asyncio
 import os
 import time
 
-from tests.bench import failover, library, load, management, probes, reports, start
+from tests.bench import failover, library, load, management, page, probes, reports, start
 from tests.bench.figures import show
 
 PARTS = {
@@ -19,6 +19,7 @@ PARTS = {
     "reports": reports.measure,
     "load": load.measure,
     "management": management.measure,
+    "page": page.measure,
 }
 
 
