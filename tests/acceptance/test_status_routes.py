@@ -76,6 +76,15 @@ async def test_a_failover_is_told_as_the_command_line_tells_it(database: Address
                     return bool(failed >= 3 and sum(day["down_seconds"] for day in days) >= 60)
 
                 await daemon.until(summed, 30, "the failures in the sums")
+                # What was believed holds in the sums as long as the belief does.
+                holds = await connection.fetchval(
+                    "SELECT max(reach_seconds) FROM monitor.results WHERE provider_id = $1 AND outcome = 'ok'"
+                    " AND kind = 'deep'",
+                    one,
+                )
+                assert 8 <= holds < 12, (
+                    "three intervals of a second, six for the timeout, and the probe itself"
+                )
                 served = (await get("/purposes/chat"))["uptime"]["24h"]
                 assert served["share"] is not None
                 assert served["covered_seconds"] >= 60

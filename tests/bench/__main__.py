@@ -8,7 +8,7 @@ import asyncio
 import os
 import time
 
-from tests.bench import failover, library, load, management, page, probes, reports, start
+from tests.bench import failover, library, load, management, page, probes, reports, rollups, start
 from tests.bench.figures import show
 
 PARTS = {
@@ -20,6 +20,7 @@ PARTS = {
     "load": load.measure,
     "management": management.measure,
     "page": page.measure,
+    "rollups": rollups.measure,
 }
 
 

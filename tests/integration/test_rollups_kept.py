@@ -21,7 +21,7 @@ from monitor.storage.leader import LeaderSession
 from monitor.storage.migrations import load_migrations
 from monitor.storage.results import insert_results
 from monitor.storage.rollups import read_days, read_hours
-from monitor.storage.uptime import read_uptimes
+from monitor.storage.uptime import read_purpose_uptimes, read_uptimes
 
 END = datetime(2026, 3, 2, 5, tzinfo=UTC)
 TARGETS = [
@@ -137,3 +137,18 @@ async def test_the_job_rolls_up_whatever_there_is_and_survives_a_database_that_r
         assert await connection.fetchval("SELECT count(*) FROM monitor.arrivals") == 0
     finally:
         await session.close()
+
+
+async def test_nobody_serves_a_purpose_whose_row_was_deleted(connection: Any) -> None:
+    await connection.execute(
+        "INSERT INTO monitor.transitions (purpose, generation, rule, to_provider_type, to_provider_id,"
+        " decided_at, policy, evidence) VALUES ('chat', 1, 'adopted', 'api_key', 1, $1, '{}', '[]')",
+        END - timedelta(hours=3),
+    )
+    await connection.execute(
+        "INSERT INTO monitor.purposes (purpose, updated_at) VALUES ('chat', $1)", END - timedelta(minutes=60)
+    )
+    await insert_results(connection, [at_hour(timedelta(minutes=-minute)) for minute in range(0, 300, 10)])
+    await roll_up(connection, END)
+    uptime = (await read_purpose_uptimes(connection, END))[Purpose.CHAT]["24h"]
+    assert (uptime.up, uptime.down) == (timedelta(hours=2), timedelta(0))

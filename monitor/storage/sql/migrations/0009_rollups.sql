@@ -144,15 +144,21 @@ LANGUAGE sql STABLE AS $$
     WHERE total.provider_type = of_type AND total.provider_id = of_id AND total.purpose = of_purpose
 $$;
 
--- Who served each purpose within a span, by the record of moves. Before the first move it was the one it left.
+-- Who served each purpose within a span, by the record of moves. Before the first move it was the one it left; after
+-- the last it is the one it brought, until the purpose's row is deleted.
 CREATE FUNCTION monitor.served(since TIMESTAMPTZ, until TIMESTAMPTZ)
 RETURNS TABLE (purpose TEXT, provider_type TEXT, provider_id INTEGER, began_at TIMESTAMPTZ, ended_at TIMESTAMPTZ)
 LANGUAGE sql STABLE AS $$
     SELECT turn.purpose, turn.provider_type, turn.provider_id, greatest(turn.since, $1), least(turn.until, $2)
     FROM (
         SELECT move.purpose, move.to_provider_type, move.to_provider_id, move.decided_at,
-               coalesce(lead(move.decided_at) OVER (PARTITION BY move.purpose ORDER BY move.id), $2)
+               coalesce(
+                   lead(move.decided_at) OVER (PARTITION BY move.purpose ORDER BY move.id),
+                   CASE WHEN known.provider_type IS NULL THEN known.updated_at END,
+                   $2
+               )
         FROM monitor.transitions AS move
+        LEFT JOIN monitor.purposes AS known ON known.purpose = move.purpose
         UNION ALL
         (
             SELECT DISTINCT ON (move.purpose)
