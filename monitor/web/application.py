@@ -17,7 +17,7 @@ from monitor.metrics import Metrics
 from monitor.web import document, routes_session
 from monitor.web.document import refuse_invalid
 from monitor.web.events import Events
-from monitor.web.guard import Entrance, Guard, is_page
+from monitor.web.guard import Entrance, Guard
 from monitor.web.metrics_page import MetricsPage
 from monitor.web.page import routes as routes_page
 from monitor.web.page import routes_acts, routes_login
@@ -25,6 +25,7 @@ from monitor.web.page.pages import Pages
 from monitor.web.page.probe_runs import ProbeRuns
 from monitor.web.page.refusal import refuse
 from monitor.web.page.said import Said
+from monitor.web.paths import is_page
 from monitor.web.routes_open import index_route, open_routes
 from monitor.web.state import DaemonState
 

@@ -8,7 +8,7 @@ from fastapi.exceptions import RequestValidationError
 from starlette.requests import Request
 from starlette.responses import JSONResponse
 
-from monitor.web.guard import OPEN, UNLOCKED, wanted_role
+from monitor.web.paths import OPEN, UNLOCKED, wanted_role
 from monitor.web.sessions import COOKIE, CSRF_HEADER
 
 PATH = "/api/v1/openapi.json"

@@ -13,7 +13,7 @@ from monitor.domain.provider import ProviderRef, ProviderType, Purpose
 from monitor.storage import operator
 from monitor.storage.errors import STORE_ERRORS
 from monitor.storage.operator import Acted, ActError, ActRefused, By, MaintenanceSet, ProviderMissing
-from monitor.web.guard import API
+from monitor.web.paths import API
 from monitor.web.store import store_away, store_pool
 
 ACQUIRE_SECONDS = 5.0

@@ -13,7 +13,7 @@ from monitor.domain.target import TargetId
 from monitor.storage.errors import STORE_ERRORS
 from monitor.storage.record import read_names
 from monitor.storage.reports import MOST_AGE_SECONDS, ReportBatch, add_reports
-from monitor.web.guard import API
+from monitor.web.paths import API
 from monitor.web.store import store_away, store_pool
 
 MOST_REPORTS = 1000

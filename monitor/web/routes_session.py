@@ -10,7 +10,8 @@ from starlette.requests import Request
 
 from monitor.domain.access import Caller, TokenRole
 from monitor.web.access import TokensAway
-from monitor.web.guard import API, Entrance, client_address
+from monitor.web.guard import Entrance, client_address
+from monitor.web.paths import API
 from monitor.web.sessions import COOKIE, LASTS, Session, Sessions
 from monitor.web.store import store_away
 

@@ -25,7 +25,7 @@ from monitor.storage.status import read_status
 from monitor.storage.uptime import oldest_of_purpose, page_results, read_purpose_uptimes, read_uptimes
 from monitor.web.access import Access, TokensAway
 from monitor.web.events import Events
-from monitor.web.guard import API
+from monitor.web.paths import API
 from monitor.web.status_views import (
     EventsView,
     ProbesView,

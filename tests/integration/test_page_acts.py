@@ -17,7 +17,7 @@ from monitor.keyring import Keyring, generate
 from monitor.metrics import Metrics
 from monitor.settings import Settings
 from monitor.storage import operator
-from monitor.storage.address import Address
+from monitor.storage.address import Address, connect
 from monitor.storage.operator import By
 from monitor.storage.purposes import load_purposes
 from monitor.storage.tokens import create_token, revoke_token
@@ -452,6 +452,25 @@ async def test_while_the_database_is_away_nothing_is_half_done(
     assert "Try again" in answer.text
     state = (await load_purposes(connection))[Purpose.CHAT]
     assert not state.paused
+    assert await acts(connection) == []
+
+
+async def test_a_connection_that_is_lost_in_the_middle_is_told_as_that(
+    desk: Desk, database: Address, connection: Any
+) -> None:
+    page = await desk.get("/acts/pause?purpose=chat")
+    waits = "SELECT pid FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
+    observer = await connect(database)
+    async with connection.transaction():
+        await connection.execute("SELECT FROM active_providers FOR UPDATE")
+        asked = asyncio.create_task(desk.post(page.action, page.fields))
+        async with asyncio.timeout(5):
+            while (pid := await observer.fetchval(waits)) is None:  # noqa: ASYNC110 - nobody tells of a lock that is waited for
+                await asyncio.sleep(0.02)
+        await observer.execute("SELECT pg_terminate_backend($1)", pid)
+        answer = await asked
+    await observer.close()
+    assert (answer.status, "Look at the status page whether it was" in answer.text) == (503, True)
     assert await acts(connection) == []
 
 

@@ -5,9 +5,9 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
 from monitor.domain.access import TokenRole
-from monitor.web.guard import FRONT, PAGE_LOGIN, PAGE_LOGOUT
 from monitor.web.page.local import local_path
 from monitor.web.page.render import answer
+from monitor.web.paths import FRONT, PAGE_LOGIN, PAGE_LOGOUT
 from monitor.web.routes_session import begin_login, end_login, forget_cookie, set_cookie
 from monitor.web.state import DaemonState
 
