@@ -20,7 +20,7 @@ CREATE TABLE monitor.arrivals (
     tokens_out BIGINT,
     cost_usd DOUBLE PRECISION,
     reach_seconds DOUBLE PRECISION
-);
+) WITH (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 5000); -- rows go as fast as they come
 
 -- Sums of an hour's results. latency and ttft are histograms of those that passed: bucket and count by turns
 -- (monitor/domain/histogram.py). counts is {outcome: how many}.
