@@ -9,6 +9,7 @@ from monitor.cli.console import show_json
 from monitor.cli.options import AsJson, ConfigFile, DataDir, EnvFile, read_settings
 
 if TYPE_CHECKING:
+    from monitor.cli.status_report import Uptimes
     from monitor.settings import Settings
     from monitor.storage.status import Status
 
@@ -27,7 +28,7 @@ def status(
     from monitor.cli import status_report
     from monitor.cli.database import find_database
 
-    found = asyncio.run(_read(settings))
+    found, uptimes = asyncio.run(_read(settings))
     database = find_database(settings).describe()
     reached = _psql(database) if settings.database is None and not as_json else database
     if watch:
@@ -35,20 +36,26 @@ def status(
 
         return asyncio.run(watch_status(settings, found, reached, json_lines=as_json))
     if as_json:
-        show_json(status_report.as_json(found, database))
+        show_json(status_report.as_json(found, database, uptimes))
     else:
         from monitor.cli import status_page
 
-        status_page.show(found, reached)
+        status_page.show(found, reached, uptimes)
     return 1 if status_report.bad_news(found) else 0
 
 
-async def _read(settings: "Settings") -> "Status":
+async def _read(settings: "Settings") -> "tuple[Status, Uptimes]":
     from monitor.cli.database import open_database
+    from monitor.cli.status_report import Uptimes
     from monitor.storage.status import read_status
+    from monitor.storage.uptime import read_purpose_uptimes, read_uptimes
 
     async with open_database(settings) as connection:
-        return await read_status(connection)
+        status = await read_status(connection)
+        return status, Uptimes(
+            targets=await read_uptimes(connection, status.as_of),
+            purposes=await read_purpose_uptimes(connection, status.as_of),
+        )
 
 
 def _psql(database: str) -> str:

@@ -1,9 +1,10 @@
 """A status as a person reads it."""
 
 from monitor.cli.console import age, plain, seconds, show_table
-from monitor.cli.status_report import bad_news, is_alive
+from monitor.cli.status_report import Uptimes, bad_news, is_alive, uptime_rows
 from monitor.domain.eligibility import Block
 from monitor.domain.provider import ProviderRef
+from monitor.domain.uptime import SPANS
 from monitor.storage.status import Belief, ProviderStatus, PurposeStatus, Status
 from monitor.storage.status_words import (
     effective,
@@ -17,6 +18,7 @@ from monitor.storage.status_words import (
 DAEMON_HEADERS = ("ROLE", "PROCESS", "VERSION", "LISTENS AT", "UP", "HEARTBEAT")
 PURPOSE_HEADERS = ("PURPOSE", "HEALTH", "SERVED BY", "SINCE", "FALLBACK")
 PROVIDER_HEADERS = ("PROVIDER", "PURPOSE", "HEALTH", "LAST PROBE", "LATENCY")
+UPTIME_HEADERS = ("PURPOSE", "WHO", *(name.upper() for name in SPANS))
 MOVE_HEADERS = ("WHEN", "PURPOSE", "RULE", "FROM > TO", "REASON")
 FIRST_STEPS = """\
 Nothing is configured yet. Three ways to begin:
@@ -32,12 +34,13 @@ No purpose has a provider yet. Say who serves, and who is next; the daemon sees 
 """
 
 
-def show(status: Status, database: str) -> None:
+def show(status: Status, database: str, uptimes: Uptimes | None = None) -> None:
     """Print everything.
 
     Args:
         status: as it was read.
         database: how to reach the database, without a password.
+        uptimes: left out when they were not read.
     """
     news = bad_news(status)
     for line in news:
@@ -52,6 +55,8 @@ def show(status: Status, database: str) -> None:
     if status.providers:
         rows = [row for one in status.providers for row in provider_rows(status, one)]
         show_table("providers", PROVIDER_HEADERS, rows)
+    if uptimes is not None and (up := uptime_rows(status, uptimes)):
+        show_table("up, of the time that is known", UPTIME_HEADERS, up)
     if status.transitions:
         show_table("last moves", MOVE_HEADERS, move_rows(status))
     _show_lines("to look at", find_notes(status))

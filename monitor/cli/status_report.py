@@ -1,11 +1,15 @@
 """What a status amounts to: the word for each purpose, the bad news, and the whole of it as JSON."""
 
+import math
 from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
 from monitor.domain.application_status import ApplicationStatus
-from monitor.domain.provider import ProviderRef
+from monitor.domain.provider import ProviderRef, Purpose
+from monitor.domain.target import TargetId
+from monitor.domain.uptime import SPANS, Uptime
 from monitor.storage.daemons import DaemonRow
 from monitor.storage.status import Belief, ProviderStatus, PurposeStatus, Status, TransitionRow
 from monitor.storage.status_words import (
@@ -42,12 +46,26 @@ def bad_news(status: Status) -> list[str]:
     return found
 
 
-def as_json(status: Status, database: str) -> dict[str, Any]:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Uptimes:
+    """By span.
+
+    Attributes:
+        targets: for how long each was up.
+        purposes: for how long somebody served each.
+    """
+
+    targets: Mapping[TargetId, Mapping[str, Uptime]]
+    purposes: Mapping[Purpose, Mapping[str, Uptime]]
+
+
+def as_json(status: Status, database: str, uptimes: Uptimes | None = None) -> dict[str, Any]:
     """The whole status under names that stay.
 
     Args:
         status: as it was read.
         database: how to reach the database, without a password.
+        uptimes: left out when they were not read.
     """
     news = bad_news(status)
     return {
@@ -56,8 +74,8 @@ def as_json(status: Status, database: str) -> dict[str, Any]:
         "as_of": status.as_of.isoformat(),
         "database": database,
         "daemons": [_daemon(one) for one in status.daemons],
-        "purposes": [_purpose(status, one) for one in status.purposes],
-        "providers": [_provider(status, one) for one in status.providers],
+        "purposes": [_purpose(status, one, uptimes) for one in status.purposes],
+        "providers": [_provider(status, one, uptimes) for one in status.providers],
         "problems": [
             {"subject": one.subject, "message": one.message, "since": one.since.isoformat()}
             for one in status.problems
@@ -109,7 +127,7 @@ def _daemon(daemon: DaemonRow) -> dict[str, Any]:
     }
 
 
-def _purpose(status: Status, purpose: PurposeStatus) -> dict[str, Any]:
+def _purpose(status: Status, purpose: PurposeStatus, uptimes: Uptimes | None) -> dict[str, Any]:
     pinned, held = is_pinned(purpose, status.as_of), is_held(purpose, status.as_of)
     return {
         "purpose": purpose.purpose,
@@ -126,6 +144,7 @@ def _purpose(status: Status, purpose: PurposeStatus) -> dict[str, Any]:
         "pinned_until": _instant(purpose.pinned_until) if pinned else None,
         "held": held,
         "held_until": _instant(purpose.held_until) if held else None,
+        **({} if uptimes is None else {"uptime": _spans(_of_purpose(uptimes, purpose.purpose))}),
     }
 
 
@@ -136,7 +155,7 @@ def _named(status: Status, ref: ProviderRef | None) -> Mapping[str, str | None] 
     return {"provider": str(ref), "name": provider.name if provider else None}
 
 
-def _provider(status: Status, provider: ProviderStatus) -> dict[str, Any]:
+def _provider(status: Status, provider: ProviderStatus, uptimes: Uptimes | None) -> dict[str, Any]:
     now = status.as_of
     return {
         "provider": str(provider.ref),
@@ -145,7 +164,11 @@ def _provider(status: Status, provider: ProviderStatus) -> dict[str, Any]:
         "enabled": provider.enabled,
         "serves": [one.purpose for one in status.purposes if one.active == provider.ref],
         "maintenance": _maintenance(provider, now),
-        "targets": [_target(one, now) for one in provider.beliefs],
+        "targets": [
+            _target(one, now)
+            | ({} if uptimes is None else {"uptime": _probed_spans(_of_target(uptimes, provider.ref, one))})
+            for one in provider.beliefs
+        ],
     }
 
 
@@ -192,6 +215,55 @@ def _transition(move: TransitionRow) -> dict[str, Any]:
         "failure_began_at": _instant(move.failure_began_at),
         "decided_at": move.decided_at.isoformat(),
     }
+
+
+def _of_purpose(uptimes: Uptimes, purpose: str) -> Mapping[str, Uptime]:
+    return next((found for one, found in uptimes.purposes.items() if one == purpose), {})
+
+
+def _of_target(uptimes: Uptimes, ref: ProviderRef, belief: Belief) -> Mapping[str, Uptime]:
+    return uptimes.targets.get(TargetId(provider=ref, purpose=belief.purpose), {})
+
+
+def _spans(found: Mapping[str, Uptime]) -> dict[str, dict[str, Any]]:
+    known = {name: found.get(name, Uptime()) for name in SPANS}
+    return {
+        name: {"share": one.share, "covered_seconds": round(one.known.total_seconds())}
+        for name, one in known.items()
+    }
+
+
+def _probed_spans(found: Mapping[str, Uptime]) -> dict[str, dict[str, Any]]:
+    return {
+        name: shown | {"passed": found[name].passed, "failed": found[name].failed}
+        if name in found
+        else shown | {"passed": 0, "failed": 0}
+        for name, shown in _spans(found).items()
+    }
+
+
+def uptime_rows(status: Status, uptimes: Uptimes) -> list[tuple[str, ...]]:
+    """Purposes, then providers, each with its share of the known time in which it was up, by span."""
+    rows = [
+        (one.purpose, "somebody served", *_shares(_of_purpose(uptimes, one.purpose)))
+        for one in status.purposes
+    ]
+    for provider in status.providers:
+        rows += [
+            (
+                belief.purpose or "none",
+                f"{provider.ref} {provider.name}",
+                *_shares(_of_target(uptimes, provider.ref, belief)),
+            )
+            for belief in provider.beliefs
+        ]
+    return [row for row in rows if set(row[2:]) != {"-"}]
+
+
+def _shares(found: Mapping[str, Uptime]) -> list[str]:
+    shares = [found[name].share if name in found else None for name in SPANS]
+    # What is not quite all of it is never shown as all of it.
+    return ["-" if one is None else f"{math.floor(one * 10_000) / 100:.2f} %" for one in shares]
 
 
 def _instant(moment: datetime | None) -> str | None:

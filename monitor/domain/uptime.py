@@ -20,6 +20,13 @@ from monitor.domain.outcome import VOTES, Outcome, Vote
 HOUR = timedelta(hours=1)
 MINUTE = timedelta(minutes=1)
 MINUTES = 60
+SPANS = {
+    "24h": timedelta(days=1),
+    "7d": timedelta(days=7),
+    "30d": timedelta(days=30),
+    "90d": timedelta(days=90),
+}
+"""Over which uptime is told; each ends now."""
 REACH_UNTOLD = 15
 """Minutes that a result holds which does not say: three intervals of a standby."""
 REACH_MOST = 30_000

@@ -1,5 +1,6 @@
 """One look at everything that a person asks after: who serves, how the providers are, what moved."""
 
+import asyncio
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -16,6 +17,7 @@ from monitor.storage.purposes import read_ref
 from monitor.storage.queries import QUERIES
 
 NO_PURPOSE = "none"
+AT_ONCE = 100
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -174,7 +176,7 @@ async def read_status(connection: Any, *, transitions: int = 5) -> Status:
         as_of=as_of,
         daemons=tuple(daemons),
         purposes=tuple(_purpose(row) for row in purposes),
-        providers=_providers(targets),
+        providers=await _read_providers(targets),
         problems=tuple(problems),
         transitions=tuple(_transition(row) for row in moves),
     )
@@ -200,10 +202,13 @@ def _purpose(row: Any) -> PurposeStatus:
     )
 
 
-def _providers(rows: list[Any]) -> tuple[ProviderStatus, ...]:
+async def _read_providers(rows: list[Any]) -> tuple[ProviderStatus, ...]:
+    """Every provider, with pauses: of a thousand, the event loop belongs to others too."""
     beliefs: dict[ProviderRef, list[Belief]] = {}
     first: dict[ProviderRef, Any] = {}
-    for row in rows:
+    for number, row in enumerate(rows, start=1):
+        if number % AT_ONCE == 0:
+            await asyncio.sleep(0)
         ref = ProviderRef(type=ProviderType(row["provider_type"]), id=row["provider_id"])
         first.setdefault(ref, row)
         found = beliefs.setdefault(ref, [])

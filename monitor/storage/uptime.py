@@ -10,15 +10,10 @@ from monitor.domain.outcome import ProbeResult
 from monitor.domain.provider import ProviderRef, ProviderType, Purpose
 from monitor.domain.target import ProbeKind, TargetId
 from monitor.domain.uptime import MINUTE, Uptime
+from monitor.domain.uptime import SPANS as SPANS
 from monitor.storage.queries import QUERIES
 from monitor.storage.results import NO_PURPOSE, read_result
 
-SPANS = {
-    "24h": timedelta(days=1),
-    "7d": timedelta(days=7),
-    "30d": timedelta(days=30),
-    "90d": timedelta(days=90),
-}
 AT_ONCE = 100
 """Rows that are read without a pause: the event loop belongs to others too."""
 

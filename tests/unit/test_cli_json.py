@@ -19,10 +19,10 @@ from monitor.domain.maintenance import Maintenance
 from monitor.domain.outcome import Outcome
 from monitor.domain.provider import Purpose
 from monitor.storage.operator import Acted, MaintenanceSet
-from monitor.web import routes_operator, status_views
+from monitor.web import routes_operator, status_views, uptime_views
 from tests.targets import server_target
 from tests.unit.build import POLICY, A, B, at, every, observed, result, situation
-from tests.unit.test_cli_report import provider, status
+from tests.unit.test_cli_report import UPTIMES, provider, status
 
 WITHOUT = {
     "run": "it is the daemon: what it says is its log, which MONITOR_LOG_FORMAT makes JSON",
@@ -65,6 +65,16 @@ def test_status_has_the_names_of_the_http_api() -> None:
     assert set(told["providers"][1]["maintenance"]) == fields(status_views.OutOfService)
     assert set(told["providers"][0]["targets"][0]) == fields(status_views.TargetView) - {"uptime"}
     assert told["providers"][0]["serves"] == ["chat"]
+
+
+def test_uptimes_have_the_names_of_the_http_api() -> None:
+    told = status_report.as_json(status(), "", UPTIMES)
+    [purpose], [target] = told["purposes"], told["providers"][0]["targets"]
+    assert list(purpose["uptime"]) == list(target["uptime"]) == ["24h", "7d", "30d", "90d"]
+    assert set(purpose["uptime"]["24h"]) == fields(uptime_views.SpanView)
+    assert set(target["uptime"]["24h"]) == set(target["uptime"]["90d"]) == fields(uptime_views.UptimeView)
+    assert (target["uptime"]["24h"]["share"], target["uptime"]["24h"]["passed"]) == (0.9999, 9)
+    assert (target["uptime"]["90d"]["share"], target["uptime"]["90d"]["passed"]) == (None, 0)
 
 
 def test_history_has_the_names_of_the_http_api() -> None:

@@ -11,11 +11,13 @@ import pytest
 from monitor.cli.console import age, mark, plain, show_table
 from monitor.cli.refusal import Refused, explain
 from monitor.cli.status_page import show
-from monitor.cli.status_report import as_json, bad_news
+from monitor.cli.status_report import Uptimes, as_json, bad_news, uptime_rows
 from monitor.domain.application_status import ApplicationStatus
 from monitor.domain.health import HealthState
 from monitor.domain.outcome import OUTCOME_WORDS, Outcome
 from monitor.domain.provider import Purpose
+from monitor.domain.target import TargetId
+from monitor.domain.uptime import Uptime
 from monitor.settings import SettingsError
 from monitor.storage.daemons import DaemonRow
 from monitor.storage.status import Belief, ProviderStatus, PurposeStatus, Status
@@ -62,6 +64,15 @@ DAEMON = DaemonRow(
     listen="http://127.0.0.1:9780",
     started_at=at(0),
     silent=seconds(2),
+)
+
+UPTIMES = Uptimes(
+    targets={
+        TargetId(provider=A, purpose=Purpose.CHAT): {
+            "24h": Uptime(up=timedelta(seconds=9999), down=timedelta(seconds=1), passed=9, failed=1)
+        }
+    },
+    purposes={Purpose.CHAT: {"24h": Uptime(up=timedelta(days=1)), "7d": Uptime(unknown=timedelta(days=7))}},
 )
 
 
@@ -166,6 +177,22 @@ def test_the_page_says_how_to_reach_the_daemons_own_database(capsys: pytest.Capt
     page = capsys.readouterr().out
     assert page.startswith("Every purpose is served.")
     assert page.endswith('database: psql "postgresql://monitor@/monitor?host=/x"\n')
+
+
+def test_uptimes_are_told_of_purposes_first_and_never_rounded_up(capsys: pytest.CaptureFixture[str]) -> None:
+    assert uptime_rows(status(), UPTIMES) == [
+        ("chat", "somebody served", "100.00 %", "-", "-", "-"),
+        ("chat", f"{A} one", "99.99 %", "-", "-", "-"),
+    ]
+    nearly = {"24h": Uptime(up=timedelta(seconds=99_999), down=timedelta(seconds=1))}
+    [row] = uptime_rows(status(), Uptimes(targets={}, purposes={Purpose.CHAT: nearly}))
+    assert row[2] == "99.99 %"
+    show(status(), "postgresql://h/d", UPTIMES)
+    page = capsys.readouterr().out
+    assert page.index("providers") < page.index("up, of the time that is known") < page.index("database: ")
+    assert "somebody served" in page
+    show(status(), "postgresql://h/d", Uptimes(targets={}, purposes={}))
+    assert "of the time" not in capsys.readouterr().out
 
 
 def test_the_page_asks_for_a_purpose_when_there_are_only_providers(
