@@ -36,15 +36,19 @@ SECRETS = [
 
 @pytest.fixture(autouse=True)
 def _restored() -> Iterator[None]:
-    """Whatever a test configures ends with it."""
+    """Whatever a test configures ends with it, and whatever others had configured is away meanwhile."""
     root = logging.getLogger()
     handlers, level, complains = root.handlers[:], root.level, logging.raiseExceptions
-    levels = {name: logging.getLogger(name).level for name in LOUD_ONLY}
+    chatty = [logging.getLogger(name) for name in LOUD_ONLY]
+    before = [(one, one.level, one.propagate) for one in chatty]
+    for one in chatty:
+        one.propagate = True  # a prober that was warmed up in this process has silenced some for good
     yield
     root.handlers[:] = handlers
     root.setLevel(level)
-    for name, before in levels.items():
-        logging.getLogger(name).setLevel(before)
+    for one, its_level, propagates in before:
+        one.setLevel(its_level)
+        one.propagate = propagates
     logging.captureWarnings(False)
     logging.raiseExceptions = complains
     structlog.reset_defaults()
