@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 WORKERS ?= $(shell echo $$(( ($$(getconf _NPROCESSORS_ONLN) * 3 + 1) / 2 )))
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet
 
-.PHONY: help run install check test test-system docs dashboards bench simulate lock clean
+.PHONY: help run install check test test-system docs dashboards bench simulate dist audit lock clean
 
 help:
 	@echo "make run          watch a failover and a failback on two local demo servers"
@@ -16,6 +16,8 @@ help:
 	@echo "make dashboards   write the JSON of Grafana's dashboards from their code"
 	@echo "make bench        medians and ratios of what the monitor costs"
 	@echo "make simulate     how the policy decides in synthetic worlds, beside other policies"
+	@echo "make dist         build the wheel and the source distribution into dist/"
+	@echo "make audit        look up known vulnerabilities of what requirements.lock installs (needs the network)"
 	@echo "make lock         renew the lock files (needs uv)"
 
 run: install
@@ -64,6 +66,20 @@ bench: $(VENV)/.test-installed
 
 simulate: $(VENV)/.test-installed
 	@$(BIN)/python -m tests.simulator
+
+# Without isolation: the builder is one of the locked packages, and nothing is downloaded.
+dist: $(VENV)/.installed
+	@rm -rf dist
+	@$(BIN)/python -m hatchling build
+
+$(VENV)/audit/.installed: $(VENV)/bin/python
+	@echo "installing pip-audit into $(VENV)/audit"
+	@$(PYTHON) -m venv $(VENV)/audit
+	@$(VENV)/audit/bin/python -m pip --disable-pip-version-check install --quiet "pip-audit>=2.10,<3"
+	@touch $@
+
+audit: $(VENV)/.installed $(VENV)/audit/.installed
+	@$(BIN)/python -m tests.audit $(VENV)/audit/bin/pip-audit
 
 lock:
 	UV_PYTHON_DOWNLOADS=never uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --custom-compile-command "make lock" --group build pyproject.toml -o requirements.lock

@@ -10,6 +10,7 @@ from typing import Annotated
 import typer
 
 from monitor import __version__
+from monitor.cli.assets import assets
 from monitor.cli.candidates import candidates
 from monitor.cli.config import config
 from monitor.cli.explain import explain as explain_purpose
@@ -59,6 +60,7 @@ app.command("generate-key")(generate_key)
 app.command("rotate-key")(rotate_key)
 app.command("encrypt-server-keys")(encrypt_server_keys)
 app.command()(config)
+app.command()(assets)
 app.add_typer(tokens, name="token")
 
 
