@@ -15,6 +15,7 @@ from monitor.cli.candidates import candidates
 from monitor.cli.config import config
 from monitor.cli.explain import explain as explain_purpose
 from monitor.cli.generate_key import generate_key
+from monitor.cli.healthcheck import healthcheck
 from monitor.cli.history import history
 from monitor.cli.maintenance import maintenance
 from monitor.cli.migrate import migrate
@@ -61,6 +62,7 @@ app.command("rotate-key")(rotate_key)
 app.command("encrypt-server-keys")(encrypt_server_keys)
 app.command()(config)
 app.command()(assets)
+app.command()(healthcheck)
 app.add_typer(tokens, name="token")
 
 

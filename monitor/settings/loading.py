@@ -11,16 +11,11 @@ from pydantic import SecretStr
 from monitor.domain.policy import Policy
 from monitor.domain.target import Purpose
 from monitor.settings.door import Door, open_door
+from monitor.settings.layers import read_layers
 from monitor.settings.model import DatabaseSettings, Listen, Settings, url_passwords
-from monitor.settings.names import OUTSIDE, PROVIDER_KEYS, SettingsError
+from monitor.settings.names import PROVIDER_KEYS, SettingsError
 from monitor.settings.policies import PolicyError, change_policy
-from monitor.settings.sources import (
-    Layer,
-    read_credentials,
-    read_env_file,
-    read_environment,
-    read_toml,
-)
+from monitor.settings.sources import Layer
 
 
 def load_settings(
@@ -42,28 +37,8 @@ def load_settings(
     Raises:
         SettingsError: something cannot be used; one line that names it and the mend.
     """
-    warnings: list[str] = []
-    heed_files = not ignore_outside
-    said, named = read_environment(env, "environment ", warnings, heed_files=heed_files)
-    layers = [said]
-    files = [named]
-    variables = dict(env)
-    if env_file is not None:
-        from_file = read_env_file(env_file)
-        variables = from_file | variables
-        said, named = read_environment(from_file, f"{env_file}:", warnings, heed_files=heed_files)
-        layers.append(said)
-        files.append(named)
-    if not ignore_outside and env.get("CREDENTIALS_DIRECTORY"):
-        layers.append(read_credentials(Path(env["CREDENTIALS_DIRECTORY"])))
-    layers += files
-    if config is None and not ignore_outside and variables.get("MONITOR_CONFIG"):
-        config = Path(variables["MONITOR_CONFIG"]).expanduser()
-    if config is not None:
-        layers.append(read_toml(config, warnings))
-    if ignore_outside:
-        layers = [{name: one for name, one in layer.items() if name not in OUTSIDE} for layer in layers]
-    return _build(layers, variables, warnings)
+    read = read_layers(config, env, env_file, ignore_outside)
+    return _build(read.layers, read.variables, read.warnings)
 
 
 def default_data_dir(env: Mapping[str, str]) -> Path:
