@@ -38,7 +38,7 @@ async def door(
 
 async def check(*arguments: str, **variables: object) -> Answer:
     named = {f"MONITOR_{name}": str(value) for name, value in variables.items()}
-    return await llm_monitor("healthcheck", *arguments, env=environment(**named))
+    return await llm_monitor("healthcheck", *arguments, env=environment() | named)
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "0.0.0.0", "[::1]", "::"])
