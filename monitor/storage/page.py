@@ -9,6 +9,7 @@ from monitor.domain.acts import ActRecord
 from monitor.domain.journal import Entry, EntryKind
 from monitor.domain.provider import ProviderRef, ProviderType, Purpose
 from monitor.domain.target import ProbeKind
+from monitor.storage.drawn import Drawn, read_drawn
 from monitor.storage.journal import load_kinds
 from monitor.storage.present import Noted, read_noted
 from monitor.storage.queries import QUERIES
@@ -63,7 +64,8 @@ class PageRecord:
         since: how far back the purposes' records reach.
         purposes: by name, those of known purposes that have a row.
         shown: the providers chosen, in that order.
-        told: what these told of themselves.
+        told: what providers told of themselves.
+        drawn: what is drawn of the past, of purposes and of the providers chosen.
     """
 
     status: Status
@@ -71,6 +73,7 @@ class PageRecord:
     purposes: Mapping[Purpose, PurposeRecord]
     shown: tuple[ProviderStatus, ...]
     told: Mapping[ProviderRef, Told]
+    drawn: Drawn
 
 
 async def read_page(
@@ -95,7 +98,8 @@ async def read_page(
             since=since,
             purposes=purposes,
             shown=shown,
-            told=await read_told(connection, shown, now),
+            told=await read_told(connection, status.providers, now),
+            drawn=await read_drawn(connection, now, targets_of(shown), purposes=True),
         )
 
 
@@ -103,12 +107,12 @@ async def read_told(
     connection: Any, providers: Sequence[ProviderStatus], now: datetime
 ) -> dict[ProviderRef, Told]:
     """What providers told last of their credit, limits and certificates."""
-    targets = [(one.ref, belief.purpose or NO_PURPOSE) for one in providers for belief in one.beliefs]
+    targets = targets_of(providers)
     rows = await connection.fetch(
         QUERIES["page_readings"],
         [str(ref.type) for ref, _ in targets],
         [ref.id for ref, _ in targets],
-        [str(purpose) for _, purpose in targets],
+        [str(purpose or NO_PURPOSE) for _, purpose in targets],
         [str(kind) for kind in ProbeKind],
         now - READINGS_SPAN,
     )
@@ -117,6 +121,11 @@ async def read_told(
         ref = ProviderRef(type=ProviderType(row["provider_type"]), id=row["provider_id"])
         newest[ref] = {**row["readings"], **newest.get(ref, {})}
     return {ref: _told(readings) for ref, readings in newest.items()}
+
+
+def targets_of(providers: Sequence[ProviderStatus]) -> list[tuple[ProviderRef, Purpose | None]]:
+    """What is probed of some providers."""
+    return [(one.ref, belief.purpose) for one in providers for belief in one.beliefs]
 
 
 def _told(readings: Mapping[str, Any]) -> Told:

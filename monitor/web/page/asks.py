@@ -1,19 +1,22 @@
 """What is asked of whoever reads the page: now, even at night, or when there is time."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import timedelta
 
 from monitor.domain.eligibility import Block
+from monitor.domain.provider import ProviderRef
 from monitor.storage.daemons import DaemonRow
 from monitor.storage.status import Status
 from monitor.storage.status_words import is_pinned_to_unfit
+from monitor.web.page.view_providers import name_provider
 from monitor.web.page.view_purposes import why_down
-from monitor.web.page.views import Ask, Fact, ProviderView, PurposeView
+from monitor.web.page.views import Ask, Fact, Named, PurposeView
 from monitor.web.page.words import Tone, age
 
 SILENT = timedelta(seconds=20)
 """A daemon says every 5 s that it lives; after this long without a word it counts as gone."""
 
+MOST_NAMED = 4
 LONG_PAUSE = timedelta(hours=4)
 LOOK = {
     Block.AUTH: ("its key is refused", "Put a good key into its row."),
@@ -26,7 +29,7 @@ LOOK = {
 def collect(
     status: Status,
     purposes: Sequence[PurposeView],
-    providers: Sequence[ProviderView],
+    facts: Mapping[ProviderRef, Sequence[Fact]],
     waiting: int,
 ) -> tuple[tuple[Ask, ...], tuple[Ask, ...]]:
     """Everything that is asked: now, and when there is time.
@@ -34,14 +37,14 @@ def collect(
     Args:
         status: everything.
         purposes: as they are shown.
-        providers: those that are shown, with what they told of themselves.
+        facts: what providers told of themselves, whether or not they are shown.
         waiting: results that wait on this daemon's disk for the database.
     """
     found = [
         *_about_daemons(status.daemons),
         *_about_purposes(status, purposes),
         *_about_blocks(status),
-        *_about_facts(providers),
+        *_about_facts(status, facts),
         *_about_problems(status),
     ]
     if waiting:
@@ -55,6 +58,28 @@ def collect(
 def is_alive(daemon: DaemonRow) -> bool:
     """Whether a daemon has spoken lately."""
     return daemon.silent < SILENT
+
+
+def is_alone(purpose: PurposeView) -> bool:
+    """Whether a purpose is served, and would be by nobody else: of its other candidates none is ready."""
+    others = [one for one in purpose.candidates if not one.serves]
+    return (
+        purpose.tone in (Tone.OK, Tone.WARN)
+        and not purpose.paused
+        and bool(others)
+        and not any(one.ready for one in others)
+        and any(one.tone is not Tone.UNKNOWN for one in others)
+    )
+
+
+def _bring_back(purpose: PurposeView) -> str:
+    unfit = [one for one in purpose.candidates if not one.ready][:MOST_NAMED]
+    if not unfit:
+        return "Bring one of its candidates back."
+    named = [
+        f"{one.named.name} {one.obstacle}" + (f" ({one.outcome})" if one.outcome else "") for one in unfit
+    ]
+    return f"Bring one of its candidates back: {'; '.join(named)}."
 
 
 def _about_daemons(daemons: Sequence[DaemonRow]) -> Iterable[Ask]:
@@ -88,7 +113,7 @@ def _about_purposes(status: Status, purposes: Sequence[PurposeView]) -> Iterable
                 urgent=True,
                 about=about,
                 text="nobody is fit to serve it",
-                mend="Bring one of its candidates back; the first that passes a probe takes over by itself.",
+                mend=f"{_bring_back(shown)} The first that passes a probe takes over by itself.",
                 href=href,
             )
         elif is_pinned_to_unfit(status, row):
@@ -114,9 +139,12 @@ def _about_purposes(status: Status, purposes: Sequence[PurposeView]) -> Iterable
                 urgent=True,
                 about=about,
                 text=f"{why_down(status, row)}, and nobody is ready to take over",
-                mend="Bring one of its candidates back.",
+                mend=_bring_back(shown),
                 href=href,
             )
+        elif is_alone(shown) and shown.active is not None:
+            text = f"nobody is ready to take over from {shown.active.name}"
+            yield Ask(urgent=False, about=about, text=text, mend=_bring_back(shown), href=href)
         elif row.paused_since is not None and status.as_of - row.paused_since > LONG_PAUSE:
             yield Ask(
                 urgent=False,
@@ -145,21 +173,20 @@ def _about_blocks(status: Status) -> Iterable[Ask]:
             )
 
 
-def _about_facts(providers: Sequence[ProviderView]) -> Iterable[Ask]:
-    for provider in providers:
-        for fact in provider.facts if provider.enabled else ():
+def _about_facts(status: Status, facts: Mapping[ProviderRef, Sequence[Fact]]) -> Iterable[Ask]:
+    for provider in status.providers:
+        for fact in facts.get(provider.ref, ()) if provider.enabled else ():
             if fact.tone is not Tone.OK:
-                yield _about_fact(provider, fact)
+                yield _about_fact(name_provider(status, provider.ref), fact)
 
 
-def _about_fact(provider: ProviderView, fact: Fact) -> Ask:
-    name, href = provider.named.name, provider.named.href
+def _about_fact(named: Named, fact: Fact) -> Ask:
     if fact.at is not None:
         ended = fact.tone is Tone.BAD
         text = "its certificate has ended" if ended else f"its certificate ends on {fact.at:%d %b %Y}"
-        return Ask(urgent=False, about=name, text=text, mend="Renew it.", href=href)
+        return Ask(urgent=False, about=named.name, text=text, mend="Renew it.", href=named.href)
     text = f"{fact.text} of credit left"
-    return Ask(urgent=False, about=name, text=text, mend="Add credit.", href=href)
+    return Ask(urgent=False, about=named.name, text=text, mend="Add credit.", href=named.href)
 
 
 def _about_problems(status: Status) -> Iterable[Ask]:

@@ -11,7 +11,7 @@ CHART_WIDTH, CHART_HEIGHT = 240, 40
 LEAST_SHOWN = 0.15
 """The part of a bar that a trouble takes at least: one minute of a day would be seen by nobody."""
 
-_DAY = timedelta(days=1)
+_DAY, _MINUTE = timedelta(days=1), timedelta(minutes=1)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,7 +56,7 @@ class Bars:
         unknown: the path of the days without data.
         label: the picture in words.
         first: the first day.
-        code: each day's seconds of `down,unknown`, separated by blanks; `-` for a day without data.
+        code: each day's minutes `up,down,unknown`, separated by blanks; `-` for a day without data.
         rows: the days in words, the newest first.
         calm: how many days had nothing to tell.
         unseen: how many had no data.
@@ -103,7 +103,7 @@ def draw_days(found: Mapping[date, DayParts], today: date, count: int = 90) -> B
             top += 1.5
         if top < BARS_HEIGHT and parts.up > timedelta(0):
             up.append(_bar(x, top, BARS_HEIGHT))
-        codes.append(f"{parts.down.total_seconds():.0f},{parts.unknown.total_seconds():.0f}")
+        codes.append(",".join(str(one // _MINUTE) for one in (parts.up, parts.down, parts.unknown)))
     rows = tuple(_row(day, found.get(day)) for day in reversed(days))
     troubled = [row for row in rows if row.trouble]
     unseen = codes.count("-")
@@ -124,23 +124,26 @@ def draw_days(found: Mapping[date, DayParts], today: date, count: int = 90) -> B
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HourPoint:
-    """An hour's typical and slow value, in seconds."""
+    """An hour's typical and slow value, and the typical time to the first token, in seconds."""
 
     hour: datetime
     p50: float
     p95: float
+    first: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Chart:
-    """Values of the last hours: a line for the typical one, a band up to the slow one.
+    """Latencies of the last hours: a line for the typical one, a band up to the slow one.
 
     Attributes:
         width: of the picture.
         height: of the picture.
         line: the path of p50; hours without data are gaps.
         band: the path between p50 and p95.
+        first: the path of the time to the first token; empty where there is none.
         top: the value at the upper edge.
+        hours: how many are shown.
         label: the picture in words.
     """
 
@@ -148,15 +151,16 @@ class Chart:
     height: int
     line: str
     band: str
+    first: str
     top: str
+    hours: int
     label: str
 
 
-def draw_hours(name: str, points: Sequence[HourPoint], until: datetime, hours: int = 48) -> Chart | None:
-    """The last hours as a line with a band; None without a point.
+def draw_hours(points: Sequence[HourPoint], until: datetime, hours: int = 48) -> Chart | None:
+    """The last hours as lines with a band; None without a point.
 
     Args:
-        name: what is shown, for the words.
         points: hours with data, the oldest first.
         until: the right edge.
         hours: how many.
@@ -166,30 +170,52 @@ def draw_hours(name: str, points: Sequence[HourPoint], until: datetime, hours: i
     if not shown:
         return None
     top = max(one.p95 for one in shown) or 0.001
-    line, band = [], []
+    line, band, first = [], [], []
     for run in _runs(shown):
-        places = [_place(one.hour, begin, hours) for one in run]
-        if len(run) == 1:
-            places = [places[0] - 1.5, places[0] + 1.5]
-            run = [run[0], run[0]]
-        typical = [f"{x:.1f} {_height(one.p50, top):.1f}" for x, one in zip(places, run, strict=True)]
-        slow = [f"{x:.1f} {_height(one.p95, top):.1f}" for x, one in zip(places, run, strict=True)]
+        places = _places(run, begin, hours)
+        typical = _path(places, [one.p50 for one in run], top)
+        slow = _path(places, [one.p95 for one in run], top)
         line.append(f"M{'L'.join(typical)}")
         band.append(f"M{'L'.join(slow)}L{'L'.join(reversed(typical))}Z")
-    last = shown[-1]
-    label = (
-        f"{name} of the last {hours} hours: typically {seconds(min(one.p50 for one in shown))} to "
-        f"{seconds(max(one.p50 for one in shown))}, slowest twentieth up to {seconds(top)}; "
-        f"last {seconds(last.p50)}"
-    )
+    for run in _runs([one for one in shown if one.first is not None]):
+        early = [one.first for one in run if one.first is not None]
+        first.append(f"M{'L'.join(_path(_places(run, begin, hours), early, top))}")
     return Chart(
         width=CHART_WIDTH,
         height=CHART_HEIGHT,
         line="".join(line),
         band="".join(band),
+        first="".join(first),
         top=seconds(top),
-        label=label,
+        hours=hours,
+        label=_hours_in_words(shown, hours, top),
     )
+
+
+def _hours_in_words(shown: Sequence[HourPoint], hours: int, top: float) -> str:
+    typical = [one.p50 for one in shown]
+    early = [one.first for one in shown if one.first is not None]
+    words = (
+        f"Latency of the last {hours} hours: typically {_range(typical)}, slowest twentieth up to "
+        f"{seconds(top)}; last {seconds(typical[-1])}"
+    )
+    return f"{words}. First token typically after {_range(early)}" if early else words
+
+
+def _range(values: Sequence[float]) -> str:
+    least, most = seconds(min(values)), seconds(max(values))
+    return least if least == most else f"{least} to {most}"
+
+
+def _places(run: Sequence[HourPoint], begin: datetime, hours: int) -> list[float]:
+    """Where a run of hours is drawn; a single hour is a dash, which a point would not be."""
+    places = [_place(one.hour, begin, hours) for one in run]
+    return places if len(run) > 1 else [places[0] - 1.5, places[0] + 1.5]
+
+
+def _path(places: Sequence[float], values: Sequence[float], top: float) -> list[str]:
+    shown = values if len(values) > 1 else [values[0], values[0]]
+    return [f"{x:.1f} {_height(value, top):.1f}" for x, value in zip(places, shown, strict=True)]
 
 
 def _bar(x: float, top: float, bottom: float) -> str:

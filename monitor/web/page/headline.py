@@ -3,33 +3,40 @@
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 
-from monitor.storage.status import PurposeStatus, Status
+from monitor.storage.status import Status
+from monitor.web.page.asks import is_alone
+from monitor.web.page.view_providers import tone_of
 from monitor.web.page.view_purposes import why_down
 from monitor.web.page.views import Ask, Headline, PurposeView
 from monitor.web.page.words import Tone, age, clock, listed, purposes_all
 
 RECENT = timedelta(hours=1)
+MOST_NAMED = 3
 
 
 def tell(
     status: Status, purposes: Sequence[PurposeView], urgent: Sequence[Ask], later: Sequence[Ask]
 ) -> Headline:
     """The sentence, the second one below it, and the title."""
-    asked = _asked(urgent, later)
+    asked, news = f"{_down(status)}{_asked(urgent, later)}", _news(purposes, urgent)
     broken = [one for one in purposes if one.tone is Tone.BAD]
     if not purposes:
         return Headline(
-            tone=Tone.UNKNOWN, text="No purpose is served yet.", more=asked, title="nothing served yet"
+            tone=Tone.WARN if urgent else Tone.UNKNOWN,
+            text="No purpose is served yet.",
+            more=asked,
+            title="nothing served yet",
+            news=news,
         )
     if broken:
-        rows = {one.purpose: one for one in status.purposes}
-        text = " ".join(_broken(status, rows[one.name], one) for one in broken)
+        text = " ".join(_broken(status, broken))
         names = listed([one.name for one in broken])
-        return Headline(tone=Tone.BAD, text=text, more=asked, title=f"{names}: trouble")
+        return Headline(tone=Tone.BAD, text=text, more=asked, title=f"{names}: trouble", news=news)
     recent = _recent(purposes, status.as_of)
     unknown = [one.name for one in purposes if one.tone is Tone.UNKNOWN]
     degraded = [one.name for one in purposes if one.tone is Tone.WARN]
-    tone = Tone.WARN if urgent or degraded else Tone.UNKNOWN if unknown else Tone.OK
+    alone = any(is_alone(one) for one in purposes)
+    tone = Tone.WARN if urgent or degraded or alone else Tone.UNKNOWN if unknown else Tone.OK
     if recent:
         text = f"{listed(recent)}."
     elif unknown:
@@ -39,18 +46,37 @@ def tell(
         are = "is" if len(purposes) == 1 else "are"
         text = f"{all_of_them} {are} served."
         text = text[:-1] + f", {listed(degraded)} with a warning." if degraded else text
-    return Headline(tone=tone, text=text, more=asked, title="all served" if not unknown else "not known yet")
+    title = "not known yet" if unknown else "something is asked of you" if urgent else "all served"
+    return Headline(tone=tone, text=text, more=asked, title=title, news=news)
 
 
-def _broken(status: Status, row: PurposeStatus, purpose: PurposeView) -> str:
-    if row.stranded_since is not None:
-        return (
-            f"{purpose.name} has nobody fit to serve since {clock(row.stranded_since, status.as_of)} "
-            f"({age(status.as_of - row.stranded_since)})."
+def _news(purposes: Sequence[PurposeView], urgent: Sequence[Ask]) -> str:
+    served = [
+        f"{one.name} {one.active.ref if one.active else 'nobody'} {'bad' if one.tone is Tone.BAD else ''}"
+        for one in purposes
+    ]
+    return "; ".join([*served, *sorted({one.about for one in urgent})])
+
+
+def _broken(status: Status, broken: Sequence[PurposeView]) -> list[str]:
+    rows = {one.purpose: one for one in status.purposes}
+    told = []
+    stranded = [one for one in broken if one.stranded_since is not None]
+    if stranded:
+        began = min(one.stranded_since for one in stranded if one.stranded_since is not None)
+        have = "has" if len(stranded) == 1 else "have"
+        told.append(
+            f"{listed([one.name for one in stranded])} {have} nobody fit to serve since "
+            f"{clock(began, status.as_of)} ({age(status.as_of - began)})."
         )
-    if purpose.pinned and purpose.active is not None:
-        return f"{purpose.name} is pinned to {purpose.active.name}, which is not fit to serve."
-    return f"{purpose.name} is down: {why_down(status, row)}."
+    for one in broken:
+        if one.stranded_since is not None:
+            continue
+        if one.pinned and one.active is not None:
+            told.append(f"{one.name} is pinned to {one.active.name}, which is not fit to serve.")
+        else:
+            told.append(f"{one.name} is down: {why_down(status, rows[one.name])}.")
+    return told
 
 
 def _recent(purposes: Sequence[PurposeView], now: datetime) -> list[str]:
@@ -58,8 +84,19 @@ def _recent(purposes: Sequence[PurposeView], now: datetime) -> list[str]:
     for one in sorted(purposes, key=lambda one: one.since or now, reverse=True):
         if one.since is None or one.active is None or now - one.since > RECENT or not one.by_rule:
             continue
-        found.append(f"{one.name} moved to {one.active.name} {age(now - one.since)} ago")
+        left = f" from {one.left.name}" if one.left is not None else ""
+        found.append(f"{one.name} moved{left} to {one.active.name} {age(now - one.since)} ago")
     return found
+
+
+def _down(status: Status) -> str:
+    """Who is down, as a sentence and a blank; empty when nobody is."""
+    names = [one.name or str(one.ref) for one in status.providers if tone_of(status, one) is Tone.BAD]
+    if not names:
+        return ""
+    if len(names) > MOST_NAMED:
+        return f"{len(names)} providers are down. "
+    return f"{listed(names)} {'is' if len(names) == 1 else 'are'} down. "
 
 
 def _asked(urgent: Sequence[Ask], later: Sequence[Ask]) -> str:

@@ -11,7 +11,7 @@ from monitor.storage.status import Status
 from monitor.web.page.asks import collect, is_alive
 from monitor.web.page.headline import tell
 from monitor.web.page.view_events import merge, view_events
-from monitor.web.page.view_providers import view_provider
+from monitor.web.page.view_providers import view_facts, view_provider
 from monitor.web.page.view_purposes import view_purpose
 from monitor.web.page.views import DaemonView, PageView, PurposeView, Shelf
 from monitor.web.page.words import age, is_purpose
@@ -30,8 +30,11 @@ def view_page(
     """
     status, names = record.status, _names(record)
     purposes = _purposes(record, policy_for, names)
-    providers = tuple(view_provider(status, one, record.told.get(one.ref)) for one in record.shown)
-    urgent, later = collect(status, purposes, providers, waiting)
+    facts = {ref: view_facts(status, told) for ref, told in record.told.items()}
+    providers = tuple(
+        view_provider(status, one, facts.get(one.ref, ()), record.drawn) for one in record.shown
+    )
+    urgent, later = collect(status, purposes, facts, waiting)
     return PageView(
         as_of=status.as_of,
         headline=tell(status, purposes, urgent, later),
@@ -67,7 +70,7 @@ def _purposes(
     for row in record.status.purposes:
         noted = record.purposes[Purpose(row.purpose)].noted if is_purpose(row.purpose) else None
         present = explain_noted(noted, policy_for(noted.purpose)) if noted is not None else None
-        found.append(view_purpose(record.status, row, present, names))
+        found.append(view_purpose(record.status, row, present, names, record.drawn))
     return tuple(found)
 
 

@@ -12,7 +12,7 @@ from monitor.domain.reports import read_recorded
 from monitor.storage.page import PurposeRecord
 from monitor.storage.record import RecordedMove
 from monitor.web.page.views import EventView, EvidenceView
-from monitor.web.page.words import Tone, age
+from monitor.web.page.words import Tone, age, reason_in_words
 
 MOST_EVENTS = 25
 
@@ -77,7 +77,9 @@ def _event(line: Line, purpose: str, move: RecordedMove | None, name: Any) -> Ev
         tone=_TONES.get(line.what, Tone.OFF),
         left=name(turn.left) if turn is not None and turn.left else "",
         onto=name(turn.onto) if turn is not None else "",
-        text=turn.reason if turn is not None and turn.rule not in OPERATORS else line.text,
+        text=reason_in_words(
+            turn.reason if turn is not None and turn.rule not in OPERATORS else line.text, name
+        ),
         took=took,
         evidence=tuple(_evidence(one, name) for one in move.evidence) if move is not None else (),
     )

@@ -9,9 +9,12 @@ from urllib.parse import urlencode
 from monitor.domain.application_status import worst
 from monitor.domain.outcome import OUTCOME_WORDS
 from monitor.domain.provider import ProviderRef
+from monitor.domain.target import TargetId
+from monitor.storage.drawn import Drawn
 from monitor.storage.page import Told
 from monitor.storage.status import Belief, ProviderStatus, Status
 from monitor.storage.status_words import effective, find_provider, in_maintenance
+from monitor.web.page.view_past import target_bars, target_chart, target_spans
 from monitor.web.page.views import Fact, Named, ProviderView, Shelf, TargetView
 from monitor.web.page.words import (
     STATUS_WORDS,
@@ -99,8 +102,17 @@ def tone_of(status: Status, provider: ProviderStatus) -> Tone:
     return TONES[worst(tuple(effective(one, status.as_of) for one in provider.beliefs))]
 
 
-def view_provider(status: Status, provider: ProviderStatus, told: Told | None) -> ProviderView:
-    """One provider."""
+def view_provider(
+    status: Status, provider: ProviderStatus, facts: tuple[Fact, ...], drawn: Drawn
+) -> ProviderView:
+    """One provider.
+
+    Args:
+        status: read at the same moment.
+        provider: its part of it.
+        facts: what it told of itself.
+        drawn: what is drawn of the past.
+    """
     away = in_maintenance(provider, status.as_of)
     tone = tone_of(status, provider)
     word = STATUS_WORDS[worst(tuple(effective(one, status.as_of) for one in provider.beliefs))]
@@ -115,8 +127,8 @@ def view_provider(status: Status, provider: ProviderStatus, told: Told | None) -
         serves=tuple(one.purpose for one in status.purposes if one.active == provider.ref),
         maintenance=_maintenance(status, provider),
         in_maintenance=away,
-        targets=tuple(_target(status, provider, one) for one in provider.beliefs),
-        facts=_facts(status, told or Told()),
+        targets=tuple(_target(status, provider, one, drawn) for one in provider.beliefs),
+        facts=facts,
     )
 
 
@@ -140,8 +152,9 @@ def _maintenance(status: Status, provider: ProviderStatus) -> str:
     return f"Maintenance planned from {clock(span.since, status.as_of)}{until}{by}"
 
 
-def _target(status: Status, provider: ProviderStatus, belief: Belief) -> TargetView:
+def _target(status: Status, provider: ProviderStatus, belief: Belief, drawn: Drawn) -> TargetView:
     now = status.as_of
+    target = TargetId(provider=provider.ref, purpose=belief.purpose)
     word = effective(belief, now)
     light = belief.purpose is None
     outcome = belief.light_outcome if light else belief.last_outcome
@@ -161,14 +174,14 @@ def _target(status: Status, provider: ProviderStatus, belief: Belief) -> TargetV
         latency=seconds(belief.latency_seconds),
         ttft=seconds(belief.ttft_seconds),
         model=belief.model or "",
-        uptimes=(),
-        bars=None,
-        latency_chart=None,
-        ttft_chart=None,
+        uptimes=target_spans(drawn, target),
+        bars=target_bars(drawn, target, now),
+        chart=target_chart(drawn, target, now),
     )
 
 
-def _facts(status: Status, told: Told) -> tuple[Fact, ...]:
+def view_facts(status: Status, told: Told) -> tuple[Fact, ...]:
+    """What a provider told of itself."""
     found: list[Fact] = []
     credit = told.credit_remaining_usd
     if credit is not None:

@@ -4,7 +4,9 @@ from collections.abc import Mapping
 
 from monitor.domain.application_status import ApplicationStatus
 from monitor.domain.explanation import Explanation, Standpoint
-from monitor.domain.provider import ProviderRef
+from monitor.domain.outcome import OUTCOME_WORDS, Outcome
+from monitor.domain.provider import ProviderRef, Purpose
+from monitor.storage.drawn import Drawn
 from monitor.storage.present import Present
 from monitor.storage.purposes import AUTOMATIC
 from monitor.storage.status import PurposeStatus, Status
@@ -15,15 +17,20 @@ from monitor.storage.status_words import (
     is_pinned_to_unfit,
     purpose_health,
 )
+from monitor.web.page.view_past import purpose_bars, purpose_spans
 from monitor.web.page.view_providers import name_provider
 from monitor.web.page.views import CandidateView, PurposeView
-from monitor.web.page.words import RULE_WORDS, TONES, Tone, clock
+from monitor.web.page.words import RULE_WORDS, TONES, Tone, clock, is_purpose, reason_in_words
 
 _STATE_TONES = {"up": Tone.OK, "down": Tone.BAD, "unknown": Tone.UNKNOWN, "not probed": Tone.UNKNOWN}
 
 
 def view_purpose(
-    status: Status, purpose: PurposeStatus, present: Present | None, names: Mapping[ProviderRef, str]
+    status: Status,
+    purpose: PurposeStatus,
+    present: Present | None,
+    names: Mapping[ProviderRef, str],
+    drawn: Drawn,
 ) -> PurposeView:
     """One purpose.
 
@@ -32,28 +39,39 @@ def view_purpose(
         purpose: its part of it.
         present: what is noted of it; None for a purpose that is none of ours.
         names: of providers that moves name.
+        drawn: what is drawn of the past.
     """
+    own = Purpose(purpose.purpose) if is_purpose(purpose.purpose) else None
     explanation = present.explanation if present is not None else None
     move = present.move if present is not None else None
+    brought = move if move is not None and move.turn.rule == purpose.rule else None
+
+    def name(ref: ProviderRef) -> str:
+        return name_provider(status, ref, names).name
+
     tone, word = _standing(status, purpose)
-    candidates = _candidates(status, explanation, names)
+    candidates = tuple(
+        _candidate(status, purpose.purpose, one, names)
+        for one in (explanation.candidates if explanation else ())
+    )
     following = next((one for one in candidates if one.ready and not one.serves), None)
     return PurposeView(
         name=purpose.purpose,
         tone=tone,
         word=word,
         active=name_provider(status, purpose.active, names) if purpose.active else None,
+        left=name_provider(status, brought.turn.left, names) if brought and brought.turn.left else None,
         since=purpose.since,
         why=RULE_WORDS.get(purpose.rule or "", purpose.rule or ""),
-        evidence=move.turn.reason if move is not None and move.turn.rule == purpose.rule else "",
+        evidence=reason_in_words(brought.turn.reason, name) if brought is not None else "",
         stranded_since=purpose.stranded_since,
         next=following.named if following else None,
         next_word=_next_word(purpose, candidates, explanation),
         notes=_notes(status, purpose, names),
         moves_when=explanation.next_moves if explanation else (),
         candidates=candidates,
-        uptimes=(),
-        bars=None,
+        uptimes=purpose_spans(drawn, own) if own else (),
+        bars=purpose_bars(drawn, own, status.as_of) if own else None,
         paused=purpose.paused,
         pinned=is_pinned(purpose, status.as_of),
         held=is_held(purpose, status.as_of),
@@ -76,13 +94,12 @@ def _standing(status: Status, purpose: PurposeStatus) -> tuple[Tone, str]:
     return TONES[health], words[health]
 
 
-def _candidates(
-    status: Status, explanation: Explanation | None, names: Mapping[ProviderRef, str]
-) -> tuple[CandidateView, ...]:
-    return tuple(_candidate(status, one, names) for one in (explanation.candidates if explanation else ()))
-
-
-def _candidate(status: Status, one: Standpoint, names: Mapping[ProviderRef, str]) -> CandidateView:
+def _candidate(
+    status: Status, purpose: str, one: Standpoint, names: Mapping[ProviderRef, str]
+) -> CandidateView:
+    provider = find_provider(status, one.ref)
+    beliefs = provider.beliefs if provider is not None else ()
+    last = next((belief.last_outcome for belief in beliefs if belief.purpose == purpose), None)
     tone = _STATE_TONES.get(one.health, Tone.BAD)
     return CandidateView(
         named=name_provider(status, one.ref, names),
@@ -92,6 +109,7 @@ def _candidate(status: Status, one: Standpoint, names: Mapping[ProviderRef, str]
         tone=Tone.WARN if tone is Tone.OK and (one.warnings or not one.eligible) else tone,
         word=one.health,
         obstacle=one.obstacle,
+        outcome=OUTCOME_WORDS[last] if last is not None and last is not Outcome.OK else "",
         warnings=one.warnings,
     )
 

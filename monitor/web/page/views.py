@@ -31,12 +31,14 @@ class Headline:
         text: answers what is broken, who serves and whether anything is asked.
         more: a second, smaller sentence; empty for none.
         title: short, for the browser's tab.
+        news: changes when the sentence says something new, and not with the ages in it.
     """
 
     tone: Tone
     text: str
     more: str
     title: str
+    news: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,17 +64,21 @@ class Ask:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Span:
-    """An uptime over a span: `24 h`, `100 %`."""
+    """An uptime over a span: `24 h`, `100 %`, and of how much of it that is told where not of all."""
 
     name: str
     share: str
-    known: bool
     note: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CandidateView:
-    """How a candidate stands."""
+    """How a candidate stands.
+
+    Attributes:
+        obstacle: why nothing may move onto it; empty when it may.
+        outcome: what its last probe showed, when that was no usable answer.
+    """
 
     named: Named
     place: int | None
@@ -81,6 +87,7 @@ class CandidateView:
     tone: Tone
     word: str
     obstacle: str
+    outcome: str
     warnings: tuple[str, ...]
 
 
@@ -89,6 +96,7 @@ class PurposeView:
     """Who serves a purpose, since when, why, and who is next.
 
     Attributes:
+        left: who served before, when one of the rules brought the one that serves.
         why: how it came to serve, in words.
         evidence: the reason of the move, as it was recorded.
         next: who would take over; None when nobody would.
@@ -102,6 +110,7 @@ class PurposeView:
     tone: Tone
     word: str
     active: Named | None
+    left: Named | None
     since: datetime | None
     why: str
     evidence: str
@@ -137,8 +146,7 @@ class TargetView:
     model: str
     uptimes: tuple[Span, ...]
     bars: Bars | None
-    latency_chart: Chart | None
-    ttft_chart: Chart | None
+    chart: Chart | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

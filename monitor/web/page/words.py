@@ -1,12 +1,17 @@
 """What the page calls things: ages, shares, states and outcomes in words that an operator knows."""
 
-from collections.abc import Iterable, Sequence
+import re
+from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 
 from monitor.domain.application_status import ApplicationStatus, HealthWarning
 from monitor.domain.eligibility import Block
-from monitor.domain.provider import Purpose
+from monitor.domain.outcome import OUTCOME_WORDS, Outcome
+from monitor.domain.provider import ProviderRef, Purpose
+
+_REF = re.compile(r"\b(?:ai_server|api_key):[0-9]{1,10}\b")
+_OUTCOME = re.compile(rf"(?<=: )(?:{'|'.join(Outcome)})\b")
 
 NUMBERS = ("no", "one", "two", "three")
 
@@ -135,6 +140,17 @@ def purposes_all(names: Sequence[str]) -> str:
 def blocks_in_words(blocks: Iterable[Block]) -> tuple[str, ...]:
     """Why something is kept from serving, a clause each."""
     return tuple(BLOCK_WORDS[one] for one in blocks)
+
+
+def reason_in_words(reason: str, name: Callable[[ProviderRef], str]) -> str:
+    """A recorded reason with names in the place of rows, and outcomes as a person would say them.
+
+    Args:
+        reason: such as `ai_server:1 is down: timeout`.
+        name: how a provider is called.
+    """
+    told = _OUTCOME.sub(lambda found: OUTCOME_WORDS[Outcome(found[0])], reason)
+    return _REF.sub(lambda found: name(ProviderRef.parse(found[0])), told)
 
 
 def is_purpose(name: str) -> bool:

@@ -1,0 +1,96 @@
+"""What a page draws of the past: days and hours of some providers, a row each, as they were read."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
+from typing import Any
+
+from monitor.domain.provider import ProviderRef, Purpose
+from monitor.domain.target import ProbeKind, TargetId
+from monitor.domain.uptime import HOUR, Uptime
+from monitor.storage.queries import QUERIES
+from monitor.storage.results import NO_PURPOSE
+from monitor.storage.rollups import DAYS, PurposeDay, read_purpose_days
+from monitor.storage.uptime import day_begin, read_purpose_uptimes, read_target, read_uptimes
+
+HOURS = 48
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DrawnDays:
+    """A target's days with data, the oldest first, and its minutes up and down on each."""
+
+    days: Sequence[date]
+    up: Sequence[int]
+    down: Sequence[int]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DrawnHours:
+    """A target's hours with data, the oldest first.
+
+    Attributes:
+        hours: when each began.
+        latency: its histogram as text, bucket and count by turns, parted by commas: whoever draws unpacks it.
+        ttft: likewise.
+    """
+
+    hours: Sequence[datetime]
+    latency: Sequence[str]
+    ttft: Sequence[str]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Drawn:
+    """Everything that is drawn; what nothing is known of is left out.
+
+    Attributes:
+        uptimes: of targets, by span.
+        days: of targets.
+        hours: of targets.
+        purpose_uptimes: whether somebody served, by span.
+        purpose_days: the same by the day.
+    """
+
+    uptimes: Mapping[TargetId, Mapping[str, Uptime]]
+    days: Mapping[TargetId, DrawnDays]
+    hours: Mapping[TargetId, DrawnHours]
+    purpose_uptimes: Mapping[Purpose, Mapping[str, Uptime]]
+    purpose_days: Mapping[Purpose, Sequence[PurposeDay]]
+
+
+NOTHING_DRAWN = Drawn(uptimes={}, days={}, hours={}, purpose_uptimes={}, purpose_days={})
+
+
+async def read_drawn(
+    connection: Any, now: datetime, targets: Sequence[tuple[ProviderRef, Purpose | None]], *, purposes: bool
+) -> Drawn:
+    """Read what is drawn.
+
+    Args:
+        connection: one of ours, in a transaction that sees one snapshot.
+        now: the database's clock.
+        targets: of providers.
+        purposes: the purposes too.
+    """
+    columns = (
+        [str(ref.type) for ref, _ in targets],
+        [ref.id for ref, _ in targets],
+        [str(purpose or NO_PURPOSE) for _, purpose in targets],
+    )
+    since = day_begin(now).date() - timedelta(days=DAYS - 1)
+    days = await connection.fetch(QUERIES["page_days"], *columns, since)
+    hours = await connection.fetch(
+        QUERIES["page_hours"], *columns, str(ProbeKind.DEEP), now - HOURS * HOUR - HOUR
+    )
+    refs = list({ref: None for ref, _ in targets})
+    return Drawn(
+        uptimes=await read_uptimes(connection, now, refs) if refs else {},
+        days={read_target(row): DrawnDays(days=row["days"], up=row["up"], down=row["down"]) for row in days},
+        hours={
+            read_target(row): DrawnHours(hours=row["hours"], latency=row["latency"], ttft=row["ttft"])
+            for row in hours
+        },
+        purpose_uptimes=await read_purpose_uptimes(connection, now) if purposes else {},
+        purpose_days=await read_purpose_days(connection, now) if purposes else {},
+    )
