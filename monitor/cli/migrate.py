@@ -9,7 +9,10 @@ from monitor.cli.console import show_json
 from monitor.cli.options import AsJson, ConfigFile, DataDir, EnvFile, quiet_logs, read_settings
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from monitor.settings import Settings
+    from monitor.storage.migrations import Standing
 
 
 def migrate(
@@ -21,26 +24,38 @@ def migrate(
     env_file: EnvFile = None,
     data_dir: DataDir = None,
 ) -> int:
-    """Bring the database up to this program; the second time changes nothing."""
+    """Bring the database up to this program, while daemons run; the second time changes nothing."""
     settings = read_settings(config, env_file, data_dir)
     quiet_logs(settings)
-    names = asyncio.run(_check(settings) if check else _migrate(settings))
+    if check:
+        standing = asyncio.run(_check(settings))
+        if as_json:
+            show_json({"pending": list(standing.pending), "newer": list(standing.newer)})
+        else:
+            _say("pending", standing.pending, "nothing is pending")
+            if standing.newer:
+                names = ", ".join(standing.newer)
+                print(f"the database is newer than this program, which can live with it: {names}")
+        return 1 if standing.pending else 0
+    applied = asyncio.run(_migrate(settings))
     if as_json:
-        show_json({"pending" if check else "applied": names})
-    elif not names:
-        print("nothing is pending" if check else "nothing to apply")
+        show_json({"applied": applied})
     else:
-        for name in names:
-            print(f"{'pending' if check else 'applied'}: {name}")
-    return 1 if check and names else 0
+        _say("applied", applied, "nothing to apply")
+    return 0
 
 
-async def _check(settings: "Settings") -> list[str]:
+def _say(word: str, names: "Sequence[str]", nothing: str) -> None:
+    for line in [f"{word}: {name}" for name in names] or [nothing]:
+        print(line)
+
+
+async def _check(settings: "Settings") -> "Standing":
     from monitor.cli.database import open_database
-    from monitor.storage.migrations import pending
+    from monitor.storage.migrations import compare
 
     async with open_database(settings) as connection:
-        return list(await pending(connection))
+        return await compare(connection)
 
 
 async def _migrate(settings: "Settings") -> list[str]:
@@ -48,4 +63,4 @@ async def _migrate(settings: "Settings") -> list[str]:
     from monitor.storage.migrations import migrate
 
     async with open_database(settings, command_timeout=None) as connection:
-        return list(await migrate(connection))
+        return await migrate(connection)

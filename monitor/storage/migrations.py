@@ -1,9 +1,17 @@
-"""Numbered SQL files, each applied once, in order, in a transaction of its own."""
+"""Numbered SQL files, each applied once, in order, in a transaction of its own, beside whoever is at work.
+
+Expand, deploy, contract: a migration only adds, so that a program of any version before it goes on. One that
+takes something away says `-- oldest program: 9`: a program that does not know migration 9 can't live with it,
+and refuses to start on such a database. docs/upgrade.md says how to write one, and
+tests/unit/test_migration_rules.py holds it.
+"""
 
 import asyncio
 import hashlib
-from collections.abc import Mapping
+import re
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from importlib import resources
 from typing import Any
 
@@ -13,7 +21,17 @@ import structlog
 from monitor.storage.application_tables import SchemaError, check_application_tables
 from monitor.storage.queries import QUERIES
 
-_ATTEMPTS = 10
+TRIGGERED_TABLES = ("ai_servers", "llm_api_keys", "active_providers", "monitor.preferences")
+
+_LOCK_WAITS = ("100ms", "100ms", "100ms", "100ms", "100ms", "1500ms")
+"""By turns, how long one attempt waits for a table; everybody else waits behind it meanwhile. Mostly too
+short to be noticed; now and then so long that an autovacuum gives way (after deadlock_timeout, 1 s)."""
+_ATTEMPTS = 60
+_PAUSE_SECONDS = 0.5
+_SAID_EACH = 20
+_LONGEST_SCRIPT_SECONDS = 86400.0
+
+_OLDEST = re.compile(r"^-- oldest program: (\d+)$", re.MULTILINE)
 
 log = structlog.get_logger()
 
@@ -27,40 +45,68 @@ class Migration:
         name: the file's, without the ending.
         script: its SQL.
         checksum: SHA-256 of the script: a shipped migration is never edited.
+        oldest: programs that do not know the migration of this number can't live with it; 0 when all can.
     """
 
     number: int
     name: str
     script: str
     checksum: str
+    oldest: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Standing:
+    """A database beside this program.
+
+    Attributes:
+        pending: names of the migrations that it lacks, in order.
+        newer: names of those that it has and this program does not know, and can live with.
+    """
+
+    pending: tuple[str, ...]
+    newer: tuple[str, ...]
 
 
 def load_migrations() -> list[Migration]:
     """The program's migrations, in order."""
-    found = []
-    for file in resources.files("monitor.storage").joinpath("sql", "migrations").iterdir():
-        if file.name.endswith(".sql"):
-            script = file.read_text(encoding="utf-8")
-            name = file.name.removesuffix(".sql")
-            checksum = hashlib.sha256(script.encode()).hexdigest()
-            found.append(
-                Migration(number=int(name.split("_")[0]), name=name, script=script, checksum=checksum)
-            )
+    folder = resources.files("monitor.storage").joinpath("sql", "migrations")
+    found = [
+        read_migration(file.name.removesuffix(".sql"), file.read_text(encoding="utf-8"))
+        for file in folder.iterdir()
+        if file.name.endswith(".sql")
+    ]
     return sorted(found, key=lambda migration: migration.number)
 
 
-async def pending(connection: Any) -> list[str]:
-    """Names of the migrations that `migrate` would apply.
+def read_migration(name: str, script: str) -> Migration:
+    """A migration by its file's name and text."""
+    said = _OLDEST.search(script)
+    return Migration(
+        number=int(name.split("_")[0]),
+        name=name,
+        script=script,
+        checksum=hashlib.sha256(script.encode()).hexdigest(),
+        oldest=int(said[1]) if said else 0,
+    )
+
+
+async def compare(connection: Any, known: Sequence[Migration] | None = None) -> Standing:
+    """What `migrate` would apply, and what a newer program has applied.
 
     Raises:
-        SchemaError: the database is newer than this program, or was migrated by files that differ from ours.
+        SchemaError: the database is too new for this program, or was migrated by files that differ from ours.
     """
-    known = load_migrations()
+    known = load_migrations() if known is None else known
     applied = await _applied(connection, known)
-    return [migration.name for migration in known if migration.number not in applied]
+    ours = {migration.number for migration in known}
+    return Standing(
+        pending=tuple(migration.name for migration in known if migration.number not in applied),
+        newer=tuple(name for number, name in applied.items() if number not in ours),
+    )
 
 
-async def migrate(connection: Any) -> list[str]:
+async def migrate(connection: Any, known: Sequence[Migration] | None = None) -> list[str]:
     """Bring the database up to this program; the second time changes nothing.
 
     The application's tables are created where they are missing and adopted where they exist. Triggers
@@ -68,6 +114,7 @@ async def migrate(connection: Any) -> list[str]:
 
     Args:
         connection: outside of a transaction, of a role that may create a schema.
+        known: the program's migrations, in order; None for this program's.
 
     Returns:
         Names of the migrations applied now.
@@ -75,77 +122,94 @@ async def migrate(connection: Any) -> list[str]:
     Raises:
         SchemaError: nothing or only whole migrations were applied; the message says what to mend.
     """
-    known = load_migrations()
-    await _applied(connection, known)
+    known = load_migrations() if known is None else known
+    newer = (await compare(connection, known)).newer
+    if newer:
+        log.warning("database_newer", unknown=list(newer))
     await check_application_tables(connection)
-    done = [migration.name for migration in known if await _patiently(connection, migration, known)]
-    await _patiently(connection, None, known)
+    done = [
+        one.name
+        for one in known
+        if await _patiently(connection, one.name, partial(_apply, connection, one, known))
+    ]
     if done:
         log.info("migrated", applied=done)
+    # A transaction for each table: whoever waits for one holds no other that somebody may want meanwhile.
+    attached = [
+        table
+        for table in TRIGGERED_TABLES
+        if await _patiently(connection, f"triggers of {table}", partial(_attach, connection, table))
+    ]
+    if attached:
+        log.info("triggers_attached", tables=attached)
     return done
 
 
-async def _patiently(connection: Any, migration: Migration | None, known: list[Migration]) -> bool:
-    for attempt in range(_ATTEMPTS):
+async def _patiently(connection: Any, what: str, work: Callable[[], Awaitable[bool]]) -> bool:
+    """Do it in a transaction of its own that nobody waits behind for long, again until it is done."""
+    attempt = rounds = 0
+    while True:
         try:
             async with connection.transaction():
-                await connection.execute(QUERIES["limit_lock_wait"])
-                if migration is None:
-                    return await _attach_triggers(connection)
-                return await _apply(connection, migration, known)
-        except asyncpg.LockNotAvailableError as error:
-            if attempt == _ATTEMPTS - 1:
+                wait = _LOCK_WAITS[attempt % len(_LOCK_WAITS)]
+                await connection.execute(QUERIES["limit_migration"].format(wait=wait))
+                if await connection.fetchval(QUERIES["lock_migrations"]):
+                    return await work()
+        except (asyncpg.LockNotAvailableError, asyncpg.DeadlockDetectedError) as error:
+            attempt += 1
+            if attempt == _ATTEMPTS:
                 raise SchemaError(
                     "a table stays locked by another transaction, so the database cannot be migrated: end "
                     "that transaction (pg_stat_activity shows it) and start again"
                 ) from error
-            log.info("migration_waits_for_a_lock", migration=migration.name if migration else "triggers")
-            await asyncio.sleep(0.5)
         except asyncpg.InsufficientPrivilegeError as error:
             raise SchemaError(
                 f"this role may not migrate the database ({error}): grant it CREATE on the database and the "
                 "schema, and TRIGGER on ai_servers, llm_api_keys and active_providers"
             ) from error
-    raise AssertionError("every attempt returns or raises")
+        # Another program that migrates is waited for as long as it takes: its locks are as bounded as ours.
+        if rounds % _SAID_EACH == 0:
+            log.warning("migration_waits_for_a_lock", migration=what)
+        rounds += 1
+        await asyncio.sleep(_PAUSE_SECONDS)
 
 
-async def _apply(connection: Any, migration: Migration, known: list[Migration]) -> bool:
-    await connection.execute(QUERIES["lock_migrations"])
+async def _apply(connection: Any, migration: Migration, known: Sequence[Migration]) -> bool:
     if not await connection.fetchval(QUERIES["has_ledger"]):
         if not await connection.fetchval(QUERIES["has_schema"]):
             await connection.execute(QUERIES["create_schema"])
         await connection.execute(QUERIES["create_ledger"])
     if migration.number in await _applied(connection, known):
         return False
-    await connection.execute(migration.script)
+    # A time, since None means the connection's own limit of a statement, made for short ones.
+    await connection.execute(migration.script, timeout=_LONGEST_SCRIPT_SECONDS)
     await connection.execute(QUERIES["write_ledger"], migration.number, migration.name, migration.checksum)
+    if migration.oldest:
+        await connection.execute(QUERIES["write_oldest"], migration.number, migration.oldest)
     return True
 
 
-async def _attach_triggers(connection: Any) -> bool:
-    await connection.execute(QUERIES["lock_migrations"])
-    tables = [row[0] for row in await connection.fetch(QUERIES["attach_triggers"])]
-    if tables:
-        log.info("triggers_attached", tables=tables)
-    return bool(tables)
+async def _attach(connection: Any, table: str) -> bool:
+    return bool(await connection.fetchval(QUERIES["attach_triggers"], table))
 
 
-async def _applied(connection: Any, known: list[Migration]) -> Mapping[int, str]:
-    """Numbers and checksums of the ledger, after a look at whether they are ours."""
+async def _applied(connection: Any, known: Sequence[Migration]) -> Mapping[int, str]:
+    """Numbers and names of the ledger, after a look at whether this program can live with them."""
     if not await connection.fetchval(QUERIES["has_ledger"]):
         return {}
     applied = {row["number"]: row for row in await connection.fetch(QUERIES["read_ledger"])}
     ours = {migration.number: migration for migration in known}
+    last = max(ours)
     for number, row in applied.items():
-        if number not in ours:
+        if number not in ours and (number < last or row["oldest"] > last):
             raise SchemaError(
-                f"the database was migrated by a newer release ({row['name']} is unknown here): "
-                "upgrade this program"
+                f"the database was migrated by a newer release, and {row['name']} took away what this "
+                "program needs: install the newer release, or restore a backup from before it"
             )
-        if ours[number].checksum != row["checksum"]:
+        if number in ours and ours[number].checksum != row["checksum"]:
             raise SchemaError(
                 f"the database was migrated by another {row['name']} than this program's: install the "
                 "release that migrated it, or drop the schema monitor (our history goes, the application's "
                 "tables stay) and migrate again"
             )
-    return {number: row["checksum"] for number, row in applied.items()}
+    return {number: row["name"] for number, row in applied.items()}

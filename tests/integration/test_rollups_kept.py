@@ -19,6 +19,7 @@ from monitor.storage.address import Address, connect
 from monitor.storage.arrivals import Retention, prune_rollups, roll_up
 from monitor.storage.leader import LeaderSession
 from monitor.storage.migrations import load_migrations
+from monitor.storage.queries import QUERIES
 from monitor.storage.results import insert_results
 from monitor.storage.rollups import read_days, read_hours
 from monitor.storage.uptime import read_purpose_uptimes, read_uptimes
@@ -88,7 +89,8 @@ async def test_results_of_before_are_summed_by_the_migration(empty_database: Add
                     hour_of(END - timedelta(days=20)),
                 )
             if migration.number == 1:
-                await connection.execute("CREATE SCHEMA monitor")
+                await connection.execute(QUERIES["create_schema"])
+                await connection.execute(QUERIES["create_ledger"])
             await connection.execute(migration.script)
         await roll_up(connection, END)
         old, new = (await read_days(connection, END))[TARGETS[0]]

@@ -5,10 +5,12 @@ from typing import Any
 
 import asyncpg
 import pytest
+from structlog.testing import capture_logs
 
+from monitor.storage import migrations
 from monitor.storage.address import Address, connect
 from monitor.storage.application_tables import ColumnMissing, SchemaError
-from monitor.storage.migrations import load_migrations, migrate, pending
+from monitor.storage.migrations import Standing, compare, load_migrations, migrate, read_migration
 
 APPLICATION_TABLES = ("ai_servers", "llm_api_keys", "active_providers", "llm_config_audit")
 
@@ -81,9 +83,9 @@ async def test_an_empty_database_gets_the_whole_schema_and_the_second_time_nothi
 ) -> None:
     connection = await connect(empty_database)
     names = [migration.name for migration in load_migrations()]
-    assert await pending(connection) == names
+    assert await compare(connection) == Standing(pending=tuple(names), newer=())
     assert await migrate(connection) == names
-    assert await pending(connection) == []
+    assert await compare(connection) == Standing(pending=(), newer=())
     before = (await catalog(connection), await everything(connection))
     assert await migrate(connection) == []
     assert (await catalog(connection), await everything(connection)) == before
@@ -210,13 +212,112 @@ async def test_an_edited_migration_is_refused(connection: Any) -> None:
     with pytest.raises(SchemaError, match="another 0002_monitor"):
         await migrate(connection)
     with pytest.raises(SchemaError, match="another 0002_monitor"):
-        await pending(connection)
+        await compare(connection)
 
 
-async def test_a_newer_database_is_refused(connection: Any) -> None:
-    await connection.execute("INSERT INTO monitor.migrations VALUES (999, '0999_later', 'x')")
-    with pytest.raises(SchemaError, match="upgrade this program"):
+async def test_a_database_that_a_newer_program_only_added_to_is_lived_with(connection: Any) -> None:
+    await connection.execute(
+        "INSERT INTO monitor.migrations (number, name, checksum) VALUES (999, '0999_later', 'x');"
+        "DROP TRIGGER monitor_truncated ON ai_servers; DROP TRIGGER monitor_changed ON ai_servers"
+    )
+    assert await compare(connection) == Standing(pending=(), newer=("0999_later",))
+    with capture_logs() as logs:
+        assert await migrate(connection) == []
+    assert [(line["event"], line["log_level"]) for line in logs] == [
+        ("database_newer", "warning"),
+        ("triggers_attached", "info"),
+    ]
+    assert logs[0]["unknown"] == ["0999_later"]
+
+
+async def test_a_database_that_a_newer_program_took_something_from_is_refused(connection: Any) -> None:
+    await connection.execute(
+        "INSERT INTO monitor.migrations (number, name, checksum, oldest) VALUES (999, '0999_later', 'x', 998)"
+    )
+    with pytest.raises(SchemaError, match="0999_later took away what this program needs: install the newer"):
         await migrate(connection)
+    with pytest.raises(SchemaError, match="0999_later"):
+        await compare(connection)
+
+
+async def test_a_migration_that_takes_away_leaves_its_word_for_older_programs(connection: Any) -> None:
+    ours = load_migrations()
+    contract = read_migration("0999_contract", f"-- oldest program: {ours[-1].number + 1}\nSELECT 1;")
+    assert await migrate(connection, [*ours, contract]) == ["0999_contract"]
+    with pytest.raises(SchemaError, match="0999_contract"):
+        await compare(connection)
+
+
+async def test_another_programs_file_among_ours_is_refused(connection: Any) -> None:
+    await connection.execute("UPDATE monitor.migrations SET number = 0 WHERE number = 4")
+    with pytest.raises(SchemaError, match="0004_journal"):
+        await compare(connection)
+
+
+async def test_a_migration_that_fails_halfway_leaves_nothing_of_itself(connection: Any) -> None:
+    before = await catalog(connection)
+    later = [
+        read_migration("0998_whole", "CREATE TABLE monitor.whole (n INTEGER);"),
+        read_migration("0999_half", "CREATE TABLE monitor.half (n INTEGER); SELECT 1 / 0;"),
+    ]
+    with pytest.raises(asyncpg.DivisionByZeroError):
+        await migrate(connection, [*load_migrations(), *later])
+    assert {row[2] for row in set(await catalog(connection)) - set(before)} == {"whole"}
+    assert (await compare(connection)).newer == ("0998_whole",)
+
+
+async def test_a_program_that_migrates_for_long_is_waited_for(
+    database: Address, connection: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(migrations, "_ATTEMPTS", 1)
+    monkeypatch.setattr(migrations, "_PAUSE_SECONDS", 0.01)
+    other = await connect(database)
+    await other.execute("SELECT pg_advisory_lock(hashtextextended('monitor.migrations', 0))")
+    with capture_logs() as logs:
+        migrating = asyncio.create_task(migrate(connection))
+        async with asyncio.timeout(20):
+            while not logs:  # noqa: ASYNC110 - the log tells nobody
+                await asyncio.sleep(0.01)
+        assert not migrating.done()
+        await other.close()
+        assert await migrating == []
+    assert {line["event"] for line in logs} == {"migration_waits_for_a_lock"}
+
+
+async def test_nobody_else_waits_for_a_migration_that_waits(database: Address, connection: Any) -> None:
+    await connection.execute("DROP SCHEMA monitor CASCADE")
+    report = await connect(database)
+    application = await connect(database, settings={"statement_timeout": "10s"})
+    async with report.transaction():
+        await report.execute(
+            "INSERT INTO ai_servers (name, server_type, base_url) VALUES ('a', 'vllm', 'http://a')"
+        )
+        migrating = asyncio.create_task(migrate(connection))
+        for number in range(20):
+            await application.execute(
+                "INSERT INTO ai_servers (name, server_type, base_url) VALUES ($1, 'vllm', 'http://b')",
+                str(number),
+            )
+            await asyncio.sleep(0.05)
+        assert not migrating.done()
+    assert await migrating
+    for one in (report, application):
+        await one.close()
+
+
+async def test_a_table_that_stays_locked_is_told_with_the_mend(
+    database: Address, connection: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(migrations, "_ATTEMPTS", 2)
+    await connection.execute(
+        "DROP TRIGGER monitor_truncated ON ai_servers; DROP TRIGGER monitor_changed ON ai_servers"
+    )
+    other = await connect(database)
+    async with other.transaction():
+        await other.execute("LOCK TABLE ai_servers IN ROW EXCLUSIVE MODE")
+        with pytest.raises(SchemaError, match=r"stays locked.*pg_stat_activity"):
+            await migrate(connection)
+    await other.close()
 
 
 async def test_a_role_without_rights_is_told_what_to_grant(database: Address, connection: Any) -> None:
