@@ -1,0 +1,52 @@
+"""What is dear to make and shared: a Debian, and the program installed in one."""
+
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+
+from tests.system import debian
+
+
+@pytest.fixture(scope="session")
+def shared_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """One folder for all workers of this run; pytest removes in time what a run that was killed has left."""
+    own = tmp_path_factory.getbasetemp()
+    return own.parent if own.name.startswith("popen-") else own
+
+
+@pytest.fixture(scope="session")
+def _tree_and_wheels(shared_folder: Path) -> Iterator[tuple[Path, Path]]:
+    # One waits for dpkg while the other waits for the network.
+    with ThreadPoolExecutor() as threads, ExitStack() as stack:
+        made = [
+            threads.submit(stack.enter_context, debian.shared(shared_folder / name, make))
+            for name, make in (("debian", debian.make_tree), ("wheels", debian.make_wheels))
+        ]
+        yield made[0].result(), made[1].result()
+
+
+@pytest.fixture(scope="session")
+def debian_tree(_tree_and_wheels: tuple[Path, Path]) -> Path:
+    """A Debian with Python and systemd; nobody changes it."""
+    return _tree_and_wheels[0]
+
+
+@pytest.fixture(scope="session")
+def wheels(_tree_and_wheels: tuple[Path, Path]) -> Path:
+    """The program's wheel and all that it depends on, for that Debian's Python, and the lock file."""
+    return _tree_and_wheels[1]
+
+
+@pytest.fixture(scope="session")
+def installed_tree(shared_folder: Path, debian_tree: Path, wheels: Path) -> Iterator[Path]:
+    """That Debian with the program in `debian.PROGRAM`; nobody changes it."""
+
+    def make(folder: Path) -> None:
+        debian.copy_tree(debian_tree, folder)
+        debian.install_program(folder, wheels)
+
+    with debian.shared(shared_folder / "installed", make) as tree:
+        yield tree
