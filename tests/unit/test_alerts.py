@@ -5,6 +5,7 @@ import shlex
 import tomllib
 from collections import Counter
 from collections.abc import Iterator, Mapping
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from monitor.cli import app
 
 ROOT = Path(__file__).parents[2]
 RULES = ROOT / "grafana/prometheus"
+TESTS = RULES / "tests"
 RUNBOOKS = ROOT / "docs/runbooks"
 SECTIONS = ["What it means", "What to look at", "What to do", "When it is not our fault"]
 COMMANDS: Mapping[str, Any] = typer.main.get_group(app).commands
@@ -39,9 +41,11 @@ ALERTS = rules("alerts.yaml")
 RECORDED = rules("recording.yaml")
 
 
-def cases() -> Iterator[dict[str, Any]]:
-    for path in sorted((RULES / "tests").glob("*.yaml")):
-        yield from yaml.safe_load(path.read_text(encoding="utf-8"))["tests"]
+@cache
+def cases() -> list[dict[str, Any]]:
+    """Every test of promtool's."""
+    files = [yaml.safe_load(path.read_text(encoding="utf-8")) for path in sorted(TESTS.glob("*.yaml"))]
+    return [test for file in files for test in file["tests"]]
 
 
 def runbook(alert: str) -> str:
