@@ -1,6 +1,7 @@
 """What happened, drawn across every graph."""
 
 from grafana_foundation_sdk.models.dashboard import AnnotationQuery
+from grafana_foundation_sdk.models.prometheus import Dataquery
 
 from grafana.dashboards.panels import DATASOURCE
 from grafana.dashboards.queries import EVERY_PROVIDER, PROVIDER_KEY, PURPOSE, select
@@ -27,8 +28,17 @@ class PrometheusAnnotation(AnnotationQuery):
         self.title = title
 
     def to_json(self) -> dict[str, object]:
-        """Its JSON, whole."""
-        return super().to_json() | {"step": _STEP, "titleFormat": self.title, "tagKeys": "purpose"}
+        """Its JSON, whole; Grafana 12 reads the target, and 11 what stands beside it."""
+        target = Dataquery(
+            ref_id="A",
+            expr=self.expr or "",
+            interval=_STEP,
+            range_val=True,
+            instant=False,
+            datasource=DATASOURCE,
+        )
+        beside: dict[str, object] = {"step": _STEP, "titleFormat": self.title, "tagKeys": "purpose"}
+        return super().to_json() | beside | {"target": target}
 
 
 def annotations(*, by_purpose: bool) -> list[AnnotationQuery]:

@@ -28,13 +28,13 @@ from grafana.dashboards.words import (
     ORANGE,
     RED,
     SERVES,
+    SHARE_FAILED,
     STANDING,
     STORE,
     Word,
     steps,
 )
 
-SHARE_FAILED = steps(GREEN, (0.01, ORANGE), (0.2, RED))
 TO_PROVIDER = provider_link(FROM_CELL)
 
 

@@ -77,10 +77,18 @@ def frame(
     )
 
 
-def provider_link(name: str) -> DashboardLink:
+class DataLink(DashboardLink):
+    """A link from a value, which knows less than one from a dashboard."""
+
+    def to_json(self) -> dict[str, object]:
+        """What Grafana reads of it."""
+        return {"title": self.title, "url": self.url, "targetBlank": self.target_blank}
+
+
+def provider_link(name: str) -> DataLink:
     """From something about a provider to its own dashboard; `name` is Grafana's variable with its name."""
     kept = "&".join(f"${{{variable}:queryparam}}" for variable in ("datasource", "job", "instance"))
-    return DashboardLink(
+    return DataLink(
         title="Everything about it",
         url=f"/d/{uid('provider')}?${{__url_time_range}}&{kept}&var-provider=${{{name}:percentencode}}",
     )

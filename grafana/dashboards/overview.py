@@ -24,9 +24,7 @@ from grafana.dashboards.queries import (
     served,
 )
 from grafana.dashboards.tables import Column, Labels, table
-from grafana.dashboards.words import (
-    SERVED,
-)
+from grafana.dashboards.words import SERVED, SHARE_FAILED
 
 NO_PROBE = "no deep probe in this time"
 PERCENTILES = {"p50": "0.5", "p95": "0.95", "p99": "0.99"}
@@ -106,7 +104,15 @@ def _failed() -> Panel:
         "Failed deep probes",
         "The share of deep probes that were no pass, by provider; what says nothing of it is left out.",
         [Query(failed_share("name"), "{{name}}")],
-        Face(unit="percentunit", empty=NO_PROBE, least=0, most=1, links=[provider_link(FROM_SERIES)]),
+        Face(
+            unit="percentunit",
+            empty=NO_PROBE,
+            least=0,
+            most=1,
+            thresholds=SHARE_FAILED,
+            links=[provider_link(FROM_SERIES)],
+        ),
+        limit_shown=True,
     )
 
 

@@ -18,7 +18,7 @@ from grafana.dashboards.queries import (
     serving,
 )
 from grafana.dashboards.tables import Column, Labels, table
-from grafana.dashboards.words import BLOCKED, GREEN, GREY, HEALTH, ORANGE, RED, SERVES, steps
+from grafana.dashboards.words import BLOCKED, GREEN, GREY, HEALTH, ORANGE, RED, SERVES, SHARE_FAILED, steps
 
 NOT_KNOWN = "not known"
 NO_PROBE = "no deep probe in this time"
@@ -81,7 +81,7 @@ def _failed() -> Panel:
             decimals=1,
             least=0,
             most=1,
-            thresholds=steps(GREEN, (0.01, ORANGE), (0.2, RED)),
+            thresholds=SHARE_FAILED,
         ),
     )
 
@@ -180,7 +180,8 @@ def _failed_over_time() -> Panel:
         "Failed deep probes over time",
         "The share of deep probes that were no pass, by purpose, over the chosen time.",
         [Query(failed_share("purpose", THIS_PROVIDER), "{{purpose}}")],
-        Face(unit="percentunit", empty=NO_PROBE, least=0, most=1),
+        Face(unit="percentunit", empty=NO_PROBE, least=0, most=1, thresholds=SHARE_FAILED),
+        limit_shown=True,
     )
 
 

@@ -14,10 +14,18 @@ from grafana.dashboards.queries import select
 _ALL = VariableOption(text="All", value="$__all", selected=True)
 
 
+class Variable(VariableModel):
+    """A variable without the fields that only an interval's has."""
+
+    def to_json(self) -> dict[str, object]:
+        """What Grafana reads of it."""
+        return {name: value for name, value in super().to_json().items() if not name.startswith("auto")}
+
+
 def daemons() -> list[VariableModel]:
     """Which Prometheus, and which daemons of those that it scrapes."""
     return [
-        VariableModel(
+        Variable(
             type_val=VariableType.DATASOURCE,
             name="datasource",
             label="Prometheus",
@@ -51,7 +59,7 @@ def providers() -> VariableModel:
 
 def one_provider() -> VariableModel:
     """One provider, by name."""
-    return VariableModel(
+    return Variable(
         type_val=VariableType.QUERY,
         name="provider",
         label="Provider",
@@ -81,7 +89,7 @@ _PROVIDERS = f"label_values({select('provider_info')}, name)"
 
 
 def _many(name: str, label: str, about: str, query: str, all_value: str | None = ".+") -> VariableModel:
-    return VariableModel(
+    return Variable(
         type_val=VariableType.QUERY,
         name=name,
         label=label,
@@ -101,7 +109,7 @@ def _chosen(name: str, label: str, about: str, words: dict[str, str], chosen: st
     options = [
         VariableOption(text=text, value=value, selected=text == chosen) for text, value in words.items()
     ]
-    return VariableModel(
+    return Variable(
         type_val=VariableType.CUSTOM,
         name=name,
         label=label,

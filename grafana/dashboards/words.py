@@ -69,3 +69,7 @@ def steps(base: str, *more: tuple[float, str]) -> ThresholdsConfig:
     """The colours from a value on, the first for everything below."""
     found = [Threshold(color=base), *(Threshold(value=value, color=color) for value, color in more)]
     return ThresholdsConfig(mode=ThresholdsMode.ABSOLUTE, steps=found)
+
+
+SHARE_FAILED = steps(GREEN, (0.01, ORANGE), (0.2, RED))
+"""Of deep probes."""

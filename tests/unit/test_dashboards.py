@@ -12,6 +12,7 @@ from tests.daemon import ROOT
 from tests.dashboards import NAMES, load, panels, queries
 
 FIRST_SCREEN_ROWS = 20
+"""Rows of 38 pixels between Grafana's bars and the lower edge of a screen of 1080."""
 FOREIGN = {
     "up",
     "scrape_duration_seconds",
@@ -74,6 +75,19 @@ def test_no_state_is_told_by_colour_alone(name: str, panel: dict[str, Any]) -> N
                 assert re.fullmatch("#[0-9A-F]{6}", result["color"])
     if panel["type"] == "state-timeline":
         assert mapped[0], "a band without words"
+
+
+@pytest.mark.parametrize(("name", "panel"), every_panel())
+def test_what_stands_alone_says_whether_it_is_good_or_bad(name: str, panel: dict[str, Any]) -> None:
+    defaults = panel["fieldConfig"]["defaults"]
+    steps, mappings = defaults["thresholds"]["steps"], defaults["mappings"]
+    assert steps[0]["value"] is None
+    values = [step["value"] for step in steps[1:]]
+    assert values == sorted(set(values))
+    if panel["type"] in {"stat", "state-timeline"}:
+        assert values or mappings, "a number or a band without a verdict"
+    if defaults["unit"] == "percentunit" and "fail" in panel["title"].lower():
+        assert values
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -157,7 +171,8 @@ def test_every_link_leads_to_a_dashboard(name: str) -> None:
             path, _, asked = link["url"].partition("?")
             assert path.removeprefix("/d/") in known
             assert "var-provider=${" in asked
-            assert asked.startswith("${__url_time_range}&${datasource:queryparam}")
+            kept = ("__url_time_range", "datasource:queryparam", "job:queryparam", "instance:queryparam")
+            assert {f"${{{one}}}" for one in kept} <= set(asked.split("&"))
 
 
 @pytest.mark.parametrize("name", NAMES)
