@@ -11,6 +11,7 @@ import typer
 
 from monitor import __version__
 from monitor.cli.assets import assets
+from monitor.cli.backup import backup
 from monitor.cli.candidates import candidates
 from monitor.cli.config import config
 from monitor.cli.explain import explain as explain_purpose
@@ -24,6 +25,7 @@ from monitor.cli.probe import probe
 from monitor.cli.promote import pin, promote, unpin
 from monitor.cli.refusal import explain
 from monitor.cli.replay import replay
+from monitor.cli.restore import restore
 from monitor.cli.rotate_key import encrypt_server_keys, rotate_key
 from monitor.cli.run import run
 from monitor.cli.status import status
@@ -57,6 +59,8 @@ app.command()(resume)
 app.command()(candidates)
 app.command()(maintenance)
 app.command()(migrate)
+app.command()(backup)
+app.command()(restore)
 app.command("generate-key")(generate_key)
 app.command("rotate-key")(rotate_key)
 app.command("encrypt-server-keys")(encrypt_server_keys)

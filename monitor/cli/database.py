@@ -29,7 +29,7 @@ def open_database(settings: "Settings", **options: Any) -> AbstractAsyncContextM
     address = find_database(settings)
     from monitor.storage.visit import visit
 
-    return visit(address, named_by=_setting(settings), **options)
+    return visit(address, named_by=settings.database_named_by(), **options)
 
 
 def _setting(settings: "Settings") -> str:

@@ -11,6 +11,7 @@ _THEIRS = (
     ("monitor.storage.acting", "ActError"),
     ("monitor.storage.address", "AddressError"),
     ("monitor.storage.application_tables", "SchemaError"),
+    ("monitor.storage.backup_file", "BackupError"),
     ("monitor.storage.embedded_folder", "EmbeddedError"),
     ("monitor.storage.sealing", "SealingRefused"),
     ("monitor.storage.visit", "VisitRefused"),

@@ -135,6 +135,17 @@ class Settings:
         """The policy of a purpose; of none, the general one."""
         return self.purpose_policies.get(purpose, self.policy) if purpose is not None else self.policy
 
+    def origin(self, name: str) -> str:
+        """Where a setting was given, as an error's message begins: a variable, or a file and its key."""
+        return self.origins.get(name, name).removeprefix("environment ")
+
+    def database_named_by(self) -> str:
+        """What to mend when the database is the wrong one."""
+        if self.database is None:
+            return self.origin("data_dir") if "data_dir" in self.origins else "MONITOR_DATA_DIR"
+        names = ("database_url",) if self.database.url is not None else ("postgres_host", "postgres_db")
+        return self.origin(next((name for name in names if name in self.origins), names[0]))
+
     def secrets(self) -> tuple[str, ...]:
         """Every secret that these settings hold, in plain text, for the redactor of logs."""
         held = [self.encryption_key, *self.old_encryption_keys, *self.provider_keys.values()]

@@ -14,7 +14,13 @@ from monitor.storage.address import Address, connect
 from monitor.storage.embedded_attach import address_in
 from monitor.storage.embedded_attach import attach as attach
 from monitor.storage.embedded_binaries import prepare_binaries
-from monitor.storage.embedded_cluster import check_version, initialise, remove_stale_pid_file, wait_until_gone
+from monitor.storage.embedded_cluster import (
+    check_version,
+    initialise,
+    refuse_half_restored,
+    remove_stale_pid_file,
+    wait_until_gone,
+)
 from monitor.storage.embedded_folder import (
     EmbeddedError,
     EmbeddedNotRunning,
@@ -75,7 +81,7 @@ class EmbeddedServer:
             return await self._start_own(folder)
         except STORE_ERRORS as error:
             await self.stop()
-            raise EmbeddedError(_explain(error, self._given)) from error
+            raise EmbeddedError(explain_unusable(error, self._given)) from error
         except BaseException:
             await self.stop()
             raise
@@ -136,6 +142,7 @@ class EmbeddedServer:
         await wait_until_gone(folder.unfinished)
         await wait_until_gone(folder.cluster)
         if not folder.cluster.exists():
+            refuse_half_restored(folder)
             await initialise(folder, account, binaries)
         check_version(folder, binaries)
         remove_stale_pid_file(folder)
@@ -147,7 +154,7 @@ class EmbeddedServer:
             )
         await wait_until_ready(self._process, folder)
         address = address_in(sockets)
-        await _ensure_database(address)
+        await ensure_database(address)
         log.info(
             "embedded_postgres_started", folder=str(folder.path), pid=self._process.pid, major=binaries.major
         )
@@ -159,7 +166,8 @@ def _give_up_after(deadline: float, folder: Folder) -> None:
         raise EmbeddedError(f"another process owns {folder.path}, but its PostgreSQL does not answer")
 
 
-async def _ensure_database(address: Address) -> None:
+async def ensure_database(address: Address) -> None:
+    """Make the database of a new cluster."""
     try:
         await (await connect(address)).close()
     except asyncpg.InvalidCatalogNameError:
@@ -171,7 +179,8 @@ async def _ensure_database(address: Address) -> None:
             await connection.close()
 
 
-def _explain(error: Exception, folder: Path) -> str:
+def explain_unusable(error: Exception, folder: Path) -> str:
+    """What keeps us from using a data folder, and the mend."""
     what, where = str(error) or type(error).__name__, folder
     if isinstance(error, OSError):
         what, where = error.strerror or what, error.filename or folder

@@ -49,12 +49,31 @@ async def initialise(folder: Folder, account: Account, binaries: Binaries) -> No
         process.kill()
         process.wait()
         raise EmbeddedError(f"PostgreSQL could not make its files in {folder.path}: {last_words(folder.log)}")
-    folder.unfinished.rename(folder.cluster)
-    descriptor = os.open(folder.path, os.O_RDONLY)
+    take_place(folder.unfinished, folder.cluster)
+
+
+def take_place(made: Path, place: Path) -> None:
+    """Give a whole cluster its name, for good."""
+    made.rename(place)
+    descriptor = os.open(place.parent, os.O_RDONLY)
     try:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def refuse_half_restored(folder: Folder) -> None:
+    """Begin no empty database where a restored one was on its way.
+
+    Raises:
+        EmbeddedError: with both ways on.
+    """
+    for left in (folder.restoring.cluster, folder.restoring.unfinished):
+        if left.exists():
+            raise EmbeddedError(
+                f"a restore into {folder.path} was broken off: run llm-monitor restore again, "
+                f"or remove {left} to begin with an empty database"
+            )
 
 
 async def wait_until_gone(cluster: Path) -> None:
@@ -93,7 +112,7 @@ def check_version(folder: Folder, binaries: Binaries) -> None:
     found = (folder.cluster / "PG_VERSION").read_text().strip()
     if found != str(binaries.major):
         raise EmbeddedError(
-            f"{folder.cluster} was made by PostgreSQL {found}, and this release brings {binaries.major}. "
-            "To upgrade: run the release that made it and save the data with pg_dump; "
-            f"then move {folder.cluster} away, start this release, and load the saved data with psql"
+            f"{folder.cluster} was made by PostgreSQL {found}, and this release brings {binaries.major}: "
+            "run the release that made it and save the database with llm-monitor backup FILE; then move "
+            f"{folder.cluster} away and load it with this release: llm-monitor restore FILE"
         )

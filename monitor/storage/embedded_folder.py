@@ -41,19 +41,30 @@ class Account:
 
 @dataclass(frozen=True, slots=True)
 class Folder:
-    """The paths in one data folder."""
+    """The paths in one data folder.
+
+    Attributes:
+        path: the folder.
+        name: of the cluster in it.
+    """
 
     path: Path
+    name: str = "pg"
 
     @property
     def cluster(self) -> Path:
         """PostgreSQL's own data directory."""
-        return self.path / "pg"
+        return self.path / self.name
 
     @property
     def unfinished(self) -> Path:
         """Where initdb works; renamed to `cluster` when it is whole."""
-        return self.path / "pg.new"
+        return self.path / f"{self.name}.new"
+
+    @property
+    def restoring(self) -> "Folder":
+        """The cluster that a backup is loaded into, in the same data folder, until it takes its place."""
+        return Folder(self.path, "pg.restore")
 
     @property
     def lock(self) -> Path:
@@ -104,7 +115,9 @@ def take_lock(folder: Folder) -> int | None:
 
 
 def choose_account(folder: Folder, group: str | None) -> Account:
-    """Whom to run as: ourselves, or as root the cluster's owner, else `postgres`, else `nobody`.
+    """Whom to run as: ourselves, or as root the owner of the cluster, else of the data folder, else others.
+
+    The others are `postgres` and `nobody`: a data folder of root's says nothing of whom to be.
 
     Raises:
         EmbeddedError: the group or the account does not exist, or the cluster belongs to somebody else.
@@ -129,6 +142,9 @@ def choose_account(folder: Folder, group: str | None) -> Account:
                 f"chown -R nobody {folder.cluster}"
             )
         return Account(uid=owner.st_uid, gid=owner.st_gid, drop=True, shared_gid=shared_gid)
+    above = folder.path.stat()
+    if above.st_uid != 0:
+        return Account(uid=above.st_uid, gid=above.st_gid, drop=True, shared_gid=shared_gid)
     for name in ("postgres", "nobody"):
         try:
             entry = pwd.getpwnam(name)

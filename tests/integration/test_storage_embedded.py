@@ -296,7 +296,9 @@ async def test_the_data_of_another_release_is_refused_with_the_way_to_upgrade(fo
         pass
     version = folder / "pg" / "PG_VERSION"
     version.write_text("15\n")
-    with pytest.raises(EmbeddedError, match=r"made by PostgreSQL 15.*pg_dump"):
+    with pytest.raises(
+        EmbeddedError, match=r"made by PostgreSQL 15.*llm-monitor backup FILE.*llm-monitor restore FILE"
+    ):
         await EmbeddedServer(folder).start()
     version.write_text("18\n")
     async with running(folder) as server:  # the failure gave the folder up

@@ -1,0 +1,203 @@
+"""The embedded database saved into one file while it is in use, and a new cluster made from such a file."""
+
+import asyncio
+import os
+import shutil
+import signal
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import aclosing, asynccontextmanager, contextmanager
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from monitor.storage.address import Address, connect
+from monitor.storage.application_tables import SchemaError
+from monitor.storage.backup_file import DUMP, KEY, Backup, BackupError, Manifest, Role, write_backup
+from monitor.storage.embedded import ensure_database, explain_unusable
+from monitor.storage.embedded_attach import address_in
+from monitor.storage.embedded_binaries import Binaries, prepare_binaries
+from monitor.storage.embedded_cluster import initialise, take_place, wait_until_gone
+from monitor.storage.embedded_folder import (
+    Account,
+    EmbeddedError,
+    Folder,
+    choose_account,
+    open_folders,
+    take_lock,
+)
+from monitor.storage.embedded_process import end, open_log, spawn, wait_until_ready
+from monitor.storage.embedded_settings import server_options
+from monitor.storage.embedded_tools import dump, load
+from monitor.storage.errors import STORE_ERRORS
+from monitor.storage.migrations import load_migrations
+from monitor.storage.queries import QUERIES
+
+
+async def save(
+    connection: Any,
+    address: Address,
+    path: Path,
+    *,
+    now: datetime,
+    program: str,
+    place: str,
+    key: bytes | None,
+    force: bool,
+) -> Manifest:
+    """Write the database as it is at one instant; others read and write on.
+
+    Args:
+        connection: to it, outside of a transaction.
+        address: of it, on a socket.
+        path: the file to write.
+        now: UTC.
+        program: our version.
+        place: where the encryption key is, for the manifest.
+        key: the key, to go inside; None to leave it out.
+        force: replace a file that lies there.
+
+    Raises:
+        BackupError: the file can't be written.
+        EmbeddedError: the database can't be read.
+    """
+    with write_backup(path, now=now, force=force) as writer:
+        async with connection.transaction(isolation="repeatable_read", readonly=True):
+            snapshot = await connection.fetchval(QUERIES["export_snapshot"])
+            applied = await connection.fetch(QUERIES["read_ledger"])
+            manifest = Manifest(
+                program=program,
+                created_at=now.isoformat(timespec="seconds"),
+                postgres=await connection.fetchval(QUERIES["read_postgres_version"]),
+                migrations=[(row["number"], row["name"]) for row in applied],
+                oldest=max((row["oldest"] for row in applied), default=0),
+                key=place,
+                roles=[Role(**dict(row)) for row in await connection.fetch(QUERIES["read_roles"])],
+            )
+            async with aclosing(dump(address, snapshot)) as pieces:
+                await writer.add(DUMP, pieces)
+        if key is not None:
+            writer.add_text(KEY, key)
+        return writer.finish(manifest)
+
+
+async def other_databases(connection: Any) -> list[str]:
+    """Databases of somebody else on the same server, which no backup of ours holds."""
+    return [row["name"] for row in await connection.fetch(QUERIES["read_other_databases"])]
+
+
+def check_fits(manifest: Manifest) -> None:
+    """Whether this program can live with the database of a backup.
+
+    Raises:
+        SchemaError: it can't; the message names the release that can.
+    """
+    last = max(migration.number for migration in load_migrations())
+    if manifest.oldest > last:
+        raise SchemaError(
+            f"the backup is of a newer release ({manifest.program}), which took away what this program "
+            f"needs: restore it with {manifest.program} or later"
+        )
+
+
+@contextmanager
+def owned(data_dir: Path) -> Iterator[Folder]:
+    """A data folder without a database in it, ours alone for as long as the block runs.
+
+    Raises:
+        EmbeddedError: somebody uses it, or a database is there.
+    """
+    folder, lock = _take(data_dir)
+    if lock is None:
+        raise EmbeddedError(f"a daemon uses {folder.path}: stop it first, as in systemctl stop llm-monitor")
+    try:
+        if folder.cluster.exists():
+            raise EmbeddedError(
+                f"{folder.cluster} holds a database already: move it away first "
+                f"(mv {folder.cluster} {folder.cluster}.before), or name another folder by --data-dir"
+            )
+        yield folder
+    finally:
+        os.close(lock)
+
+
+def _take(data_dir: Path) -> tuple[Folder, int | None]:
+    try:
+        data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+        folder = Folder(data_dir.resolve())
+        return folder, take_lock(folder)
+    except OSError as error:
+        raise EmbeddedError(explain_unusable(error, data_dir)) from error
+
+
+async def restore(folder: Folder, backup: Backup) -> None:
+    """Make a cluster of a backup beside its place, and put it there when it is whole.
+
+    Args:
+        folder: owned.
+        backup: checked.
+
+    Raises:
+        EmbeddedError: it failed, and there is no database still.
+    """
+    draft = folder.restoring
+    try:
+        account = choose_account(draft, None)
+        sockets = open_folders(draft, account)
+        binaries = await asyncio.to_thread(prepare_binaries, folder, account)
+        _check_major(backup.manifest, binaries)
+        for left in (draft.unfinished, draft.cluster):
+            await wait_until_gone(left)
+            await asyncio.to_thread(shutil.rmtree, left, ignore_errors=True)
+        await initialise(draft, account, binaries)
+        async with _running(draft, account, binaries, sockets) as address:
+            await _make_roles(address, backup.manifest.roles)
+            await load(address, backup.pieces(DUMP))
+            await _analyze(address)
+        take_place(draft.cluster, folder.cluster)
+    except STORE_ERRORS as error:
+        raise EmbeddedError(explain_unusable(error, folder.path)) from error
+
+
+@asynccontextmanager
+async def _running(
+    draft: Folder, account: Account, binaries: Binaries, sockets: Path
+) -> AsyncIterator[Address]:
+    options = server_options(draft.cluster, sockets, binaries.major, None)
+    with open_log(draft) as output:
+        process = spawn([str(binaries.postgres), *options], account, draft.cluster, signal.SIGINT, output)
+    try:
+        await wait_until_ready(process, draft)
+        address = address_in(sockets)
+        await ensure_database(address)
+        yield address
+    finally:
+        await end(process)
+    if process.returncode:
+        raise EmbeddedError(f"PostgreSQL did not end well ({process.returncode}); see {draft.log}")
+
+
+def _check_major(manifest: Manifest, binaries: Binaries) -> None:
+    if int(manifest.postgres.split(".")[0]) > binaries.major:
+        raise BackupError(
+            f"the backup is of PostgreSQL {manifest.postgres}, and this release brings {binaries.major}: "
+            f"restore it with {manifest.program} or later"
+        )
+
+
+async def _make_roles(address: Address, roles: Sequence[Role]) -> None:
+    connection = await connect(address)
+    try:
+        for role in roles:
+            name = '"' + role.name.replace('"', '""') + '"'
+            login = "LOGIN" if role.login else "NOLOGIN"
+            await connection.execute(QUERIES["create_role"].format(name=name, login=login))
+    finally:
+        await connection.close()
+
+
+async def _analyze(address: Address) -> None:
+    connection = await connect(address)
+    try:
+        await connection.execute(QUERIES["analyze"])
+    finally:
+        await connection.close()
