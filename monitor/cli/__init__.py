@@ -18,6 +18,7 @@ from monitor.cli.explain import explain as explain_purpose
 from monitor.cli.generate_key import generate_key
 from monitor.cli.healthcheck import healthcheck
 from monitor.cli.history import history
+from monitor.cli.install_service import install_service
 from monitor.cli.maintenance import maintenance
 from monitor.cli.migrate import migrate
 from monitor.cli.pause import pause, resume
@@ -67,6 +68,7 @@ app.command("encrypt-server-keys")(encrypt_server_keys)
 app.command()(config)
 app.command()(assets)
 app.command()(healthcheck)
+app.command("install-service")(install_service)
 app.add_typer(tokens, name="token")
 
 

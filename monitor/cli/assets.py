@@ -12,7 +12,7 @@ from monitor.cli.refusal import Refused
 
 _PACKAGE = Path(monitor.__file__).parent
 _IN_A_WHEEL = "assets"
-_IN_A_CHECKOUT = ("grafana/dashboards/json", "grafana/provisioning", "grafana/prometheus")
+_IN_A_CHECKOUT = ("grafana/dashboards/json", "grafana/provisioning", "grafana/prometheus", "systemd")
 """The same as pyproject.toml puts into a wheel; a test holds the two together."""
 
 Target = Annotated[
