@@ -1,6 +1,7 @@
 """A PostgreSQL for the tests: one embedded server a run, one cloned database a test."""
 
 import asyncio
+import os
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -8,6 +9,7 @@ from contextlib import contextmanager
 from itertools import count
 from pathlib import Path
 
+from monitor.storage import embedded_binaries
 from monitor.storage.address import Address, connect
 from monitor.storage.embedded import EmbeddedServer
 from monitor.storage.migrations import migrate
@@ -30,9 +32,26 @@ def open_folder() -> Iterator[Path]:
 
 
 @contextmanager
+def programs_of(package: Path | None) -> Iterator[None]:
+    """Another PostgreSQL than the one that comes with us.
+
+    Args:
+        package: holds `pginstall/bin`; None for ours.
+    """
+    ours = embedded_binaries.find_package
+    if package is not None:
+        embedded_binaries.find_package = lambda: package
+    try:
+        yield
+    finally:
+        embedded_binaries.find_package = ours
+
+
+@contextmanager
 def running_server() -> Iterator[Address]:
-    """A server with a migrated database named by `TEMPLATE`."""
-    with open_folder() as folder:
+    """A server with a migrated database named by `TEMPLATE`, of the package that MONITOR_TEST_POSTGRES names."""
+    named = os.environ.get("MONITOR_TEST_POSTGRES")
+    with open_folder() as folder, programs_of(Path(named) if named else None):
         server = EmbeddedServer(folder / "data")
         address = asyncio.run(server.start())
         try:
