@@ -49,7 +49,7 @@ def programs_of(package: Path | None) -> Iterator[None]:
 
 @contextmanager
 def running_server() -> Iterator[Address]:
-    """A server with a migrated database named by `TEMPLATE`, of the package that MONITOR_TEST_POSTGRES names."""
+    """A server with a migrated database, `TEMPLATE`; of the package that MONITOR_TEST_POSTGRES names."""
     named = os.environ.get("MONITOR_TEST_POSTGRES")
     with open_folder() as folder, programs_of(Path(named) if named else None):
         server = EmbeddedServer(folder / "data")

@@ -1,4 +1,4 @@
-"""What speaks to a database, on the PostgreSQL versions that it may find: 15 and 17 beside the 18 we bring."""
+"""What speaks to a database, on PostgreSQL versions that it may find: 15 and 17 beside the 18 we bring."""
 
 import asyncio
 import importlib.util
