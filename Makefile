@@ -56,7 +56,7 @@ test-system: $(VENV)/.test-installed
 	@$(BIN)/pytest tests/system
 
 docs: $(VENV)/.test-installed
-	@$(BIN)/python -m tests.write_rules
+	@$(BIN)/python -m tests.write_docs
 
 dashboards: $(VENV)/.test-installed
 	@$(BIN)/python -m grafana.dashboards

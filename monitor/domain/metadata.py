@@ -8,14 +8,26 @@ from difflib import get_close_matches
 from monitor.domain.catalog import BusyCounters
 from monitor.domain.target import ProbeSettings, Purpose
 
-PROBE_KEYS = (
-    "interval_seconds",
-    "light_interval_seconds",
-    "timeout_seconds",
-    "model",
-    "max_tokens",
-    "daily_cost_usd",
-)
+FIELDS = {
+    "model": "The model to call, for every purpose without one of its own",
+    "models": 'By purpose: `{"chat": "gpt-4o-mini", "embeddings": "text-embedding-3-small"}`',
+    "base_url": "Another address for a hosted provider",
+    "litellm_provider": "Another `custom_llm_provider` for litellm",
+    "key_check_path": "Another path for the free check of the key",
+    "models_path": "Another path of the list of models",
+    "busy_counters": "Where a server tells busy from dead: `vllm_metrics` or `llamacpp_slots`",
+    "embedding_space": "A name for the vector space: embedders of the same name may stand in for another",
+    "model_aliases": 'By a caller\'s name of a model, the provider\'s own: `{"gpt-4o-mini": "llama-3.1-8b"}`',
+    "probe.interval_seconds": "The interval of deep probes, instead of the policy's",
+    "probe.light_interval_seconds": "The interval of light probes, instead of the policy's",
+    "probe.timeout_seconds": "The whole time of a probe, instead of the policy's",
+    "probe.model": "Probe this model instead of the one that is served",
+    "probe.max_tokens": "The completion that a chat probe asks for, in tokens; 8 by default",
+    "probe.daily_cost_usd": "What probing this provider may cost a day, instead of the policy's limit",
+}
+"""What each of our fields means; the documentation is made of it."""
+
+PROBE_KEYS = tuple(name.removeprefix("probe.") for name in FIELDS if name.startswith("probe."))
 
 
 class RowProblem(Exception):
@@ -24,20 +36,7 @@ class RowProblem(Exception):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Metadata:
-    """The part of a row's `metadata` that we heed; the rest is the application's own.
-
-    Attributes:
-        model: for every purpose without one of its own.
-        models: by purpose.
-        base_url: instead of the catalog's address.
-        litellm_provider: instead of the catalog's.
-        key_check_path: instead of the catalog's.
-        models_path: instead of the catalog's.
-        busy_counters: instead of the catalog's.
-        embedding_space: names the vector space of its embeddings.
-        model_aliases: a caller's name of a model to the provider's own.
-        probe: how it is probed.
-    """
+    """The part of a row's `metadata` that we heed, as `FIELDS` says; the rest is the application's own."""
 
     model: str | None = None
     models: Mapping[Purpose, str] = field(default_factory=dict)

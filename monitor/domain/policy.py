@@ -48,10 +48,10 @@ class Policy:
         rate_limit_count: 429s in a row that demote,
         rate_limit_span: over at least this long,
         rate_limit_at_once: or a single one that asks for longer than this.
-        report_fall: failed requests in a row that with one failed probe make a target down,
+        report_fall: failed requests in a row, reported by applications, that with a failed probe are a fall,
         report_share: or this share of failed requests,
         report_window: among so many,
-        report_span: neither those nor that probe older than this.
+        report_span: neither those requests nor that probe older than this.
         stale_intervals: deep intervals without a result after which a belief is stale.
         slow_factor: latency above this multiple of the target's usual one is a warning.
         light_forward_interval: a failing light probe brings a deep one forward at most this often.

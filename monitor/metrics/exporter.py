@@ -48,14 +48,14 @@ class Metrics:
         self._registry.register(self._facts)
         self._transitions = Counter(
             "transitions",
-            "Switches of a purpose by the rule that decided.",
+            "Committed moves of a purpose by the rule that decided.",
             ("purpose", "rule"),
             namespace=NAMESPACE,
             registry=self._registry,
         )
         self._failover_seconds = Histogram(
             "failover_seconds",
-            "First failed probe to the committed switch.",
+            "First failed probe to the committed move.",
             ("purpose",),
             namespace=NAMESPACE,
             registry=self._registry,
@@ -63,7 +63,7 @@ class Metrics:
         )
         self._serving_probes = Counter(
             "purpose_probes",
-            "Deep probes of the provider that served the purpose, as far as they say anything.",
+            "Deep probes of the one that served; those that say nothing are not in it.",
             ("purpose", "result"),
             namespace=NAMESPACE,
             registry=self._registry,
@@ -228,7 +228,12 @@ class Metrics:
         """The page in pieces, so that no step of it keeps the event loop waiting."""
         providers = list(self._providers.values())
         if providers:
-            head = header(fmt, f"{NAMESPACE}_provider_info", "gauge", "The operator's name of a provider.")
+            head = header(
+                fmt,
+                f"{NAMESPACE}_provider_info",
+                "gauge",
+                "Joins the operator's name of a provider: always 1.",
+            )
             yield (head + "".join(providers)).encode("utf-8", "replace")
         yield from target_families.write(fmt, list(self._targets.values()))
         # Last, because OpenMetrics ends with a line that prometheus_client writes.

@@ -16,12 +16,12 @@ _DAEMON = {
     "config_problems": "Rows of the configuration that are skipped.",
 }
 _PURPOSE = {
-    "active_generation": "Counts the switches of a purpose.",
-    "purpose_stranded": "Whether the active provider is down and no other is eligible.",
+    "active_generation": "Counts the moves of a purpose, the operator's included.",
+    "purpose_stranded": "Whether nobody is fit to serve the purpose.",
     "purpose_pinned": "Whether an operator's pin holds.",
     "purpose_paused": "Whether an operator paused the purpose.",
     "purpose_failed_over": "Whether a move of the daemon keeps the purpose from the first of the order.",
-    "purpose_serving": "Whether the last deep probe of the active provider passed.",
+    "purpose_serving": "Whether the one that serves passed its last deep probe; absent while nobody knows.",
     "purpose_last_decision_timestamp_seconds": "When it was last decided who serves, Unix time.",
 }
 
@@ -76,7 +76,7 @@ class Facts(Collector):
             return
         serving = GaugeMetricFamily(
             f"{NAMESPACE}_active_provider",
-            "The provider that serves a purpose.",
+            "1 for the provider that serves a purpose.",
             labels=("purpose", "provider_type", "provider_id", "provider"),
         )
         for purpose, facts in purposes:

@@ -164,10 +164,15 @@ FAMILIES = (
     Family(
         name="provider_health",
         kind="gauge",
-        about="What is believed of a target: 1 for its state.",
+        about="What is believed of a target: 1 for its state, 0 for the others.",
         text=_health,
     ),
-    Family(name="provider_block", kind="gauge", about="What keeps a target from being chosen.", text=_blocks),
+    Family(
+        name="provider_block",
+        kind="gauge",
+        about="What keeps a target from being chosen: 1 while it does.",
+        text=_blocks,
+    ),
     Family(
         name="provider_last_probe_timestamp_seconds",
         kind="gauge",
@@ -177,7 +182,7 @@ FAMILIES = (
     Family(
         name="provider_probe_interval_seconds",
         kind="gauge",
-        about="How often a target is probed now.",
+        about="How often a target is probed now, in seconds.",
         text=_intervals,
     ),
     Family(

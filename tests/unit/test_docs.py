@@ -4,28 +4,27 @@ import ast
 import re
 from collections.abc import Iterator
 from dataclasses import fields
-from datetime import timedelta
 from pathlib import Path
 
+import pytest
 from fastapi import FastAPI
 from prometheus_client import CollectorRegistry
 
 from monitor.cli import app
 from monitor.domain.application_status import HealthWarning
 from monitor.domain.eligibility import DEMOTING, Block
-from monitor.domain.metadata import PROBE_KEYS, Metadata
+from monitor.domain.metadata import FIELDS, PROBE_KEYS, Metadata
 from monitor.domain.outcome import VOTES, Outcome
 from monitor.domain.policy import Policy
-from monitor.domain.rules import rule_list
 from monitor.domain.situation import Rule
+from monitor.domain.target import ProbeSettings
 from monitor.integration import router as management
 from monitor.metrics import Metrics
 from monitor.metrics.facts import _DAEMON, _PURPOSE
 from monitor.metrics.target_families import FAMILIES
-from monitor.settings import show_duration
 from monitor.settings.door import Door
-from monitor.settings.names import VARIABLES
-from tests.write_rules import with_rules
+from monitor.settings.names import PROVIDER_KEYS, SETTINGS
+from tests.write_docs import PARTS, policy_table, written
 
 ROOT = Path(__file__).parents[2]
 DYNAMIC_EVENTS = {
@@ -70,26 +69,34 @@ def logged_events() -> Iterator[str]:
                     continue
 
 
-def test_every_setting_is_documented_with_its_variable_and_default() -> None:
-    told = {tuple(row[:3]) for row in rows(document("docs/configuration.md"))}
-    for name, variable in VARIABLES.items():
-        default = Door.model_fields[name].default if name in Door.model_fields else None
-        shown = "see below" if name == "data_dir" else "none" if default in (None, ()) else str(default)
-        assert (f"`{name}`", f"`{variable}`", shown) in told
+@pytest.mark.parametrize("page", PARTS)
+def test_what_is_made_of_the_code_is_what_the_code_makes(page: str) -> None:
+    text = document(f"docs/{page}")
+    assert written(page, text) == text, "make docs writes it"
+    assert text.count("<!-- made by make docs: ") == text.count("<!-- end -->") == len(PARTS[page])
 
 
-def test_every_field_of_the_policy_is_documented_with_its_default() -> None:
-    told = {tuple(row[:2]) for row in rows(document("docs/configuration.md"))}
-    for field in fields(Policy):
-        value = getattr(Policy(), field.name)
-        shown = show_duration(value) if isinstance(value, timedelta) else str(value)
-        assert (f"`{field.name}`", shown) in told
+def test_a_page_that_lost_its_marks_is_an_error() -> None:
+    with pytest.raises(ValueError, match=r"docs/metrics.md has no marks of targets"):
+        written("metrics.md", "# Metrics\n")
 
 
-def test_every_field_of_metadata_is_documented_and_no_other() -> None:
-    told = set(re.findall(r"^\| `metadata\.([\w.]+)`", document("docs/configuration.md"), re.MULTILINE))
+def test_every_setting_has_a_type_a_meaning_and_a_unit() -> None:
+    keys = {variable.lower() for variable in PROVIDER_KEYS.values()}
+    assert SETTINGS.keys() == Door.model_fields.keys() | keys
+    assert all(one.meaning and one.unit for one in SETTINGS.values())
+
+
+def test_every_number_of_the_policy_has_a_meaning() -> None:
+    told = [row[0].strip("`") for row in rows(policy_table())[1:] if row[-1]]
+    assert told[1:] == [field.name for field in fields(Policy)]
+
+
+def test_every_field_of_metadata_has_a_meaning_and_no_other() -> None:
+    probed = {field.name for field in fields(ProbeSettings)} - {"slow_start"}
     known = {field.name for field in fields(Metadata)} - {"probe"}
-    assert told == known | {f"probe.{name}" for name in PROBE_KEYS}
+    assert {name for name in FIELDS if "." not in name} == known
+    assert {name.removesuffix("_seconds") for name in PROBE_KEYS} == probed
 
 
 def test_the_table_of_outcomes_is_the_codes() -> None:
@@ -100,12 +107,6 @@ def test_the_table_of_outcomes_is_the_codes() -> None:
 def test_the_rules_stand_in_their_order() -> None:
     told = re.findall(r"^\d\. `(\w+)`", document("docs/failover.md"), re.MULTILINE)
     assert told == [str(rule) for rule in Rule]
-
-
-def test_the_list_of_rules_is_made_of_the_code() -> None:
-    page = document("docs/failover.md")
-    assert rule_list(Policy()) in page, "make docs writes it"
-    assert with_rules(page) == page
 
 
 def test_every_block_and_warning_is_named() -> None:
