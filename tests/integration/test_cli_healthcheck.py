@@ -1,6 +1,7 @@
 """`llm-monitor healthcheck`: asked by a container's engine, answered by an exit code and one line."""
 
 import asyncio
+import socket
 import ssl
 import sys
 from collections.abc import AsyncIterator
@@ -90,7 +91,9 @@ async def test_nobody_there_and_nobody_who_answers_are_told_apart() -> None:
     answer = await check(PORT=port)
     assert answer.code == 1
     assert answer.out == f"unhealthy: http://127.0.0.1:{port}/healthz is not answered: Connection refused\n"
-    async with await asyncio.start_server(lambda *_: asyncio.sleep(60), "127.0.0.1", port):
+    with socket.socket() as sock:
+        sock.bind(("127.0.0.1", port))
+        sock.listen()  # the kernel takes the connection, and nobody reads it
         answer = await check(PORT=port)
     assert answer.code == 1
     assert answer.out == f"unhealthy: http://127.0.0.1:{port}/healthz gave no answer within 3 s\n"
