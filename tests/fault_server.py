@@ -318,8 +318,10 @@ def _reset(request: web.Request) -> None:
     request.transport.abort()
 
 
-async def serve(port: int, announce: Callable[[int], Awaitable[None] | None]) -> None:
-    async with FaultServer() as server:
+async def serve(
+    port: int, announce: Callable[[int], Awaitable[None] | None], keys: set[str] | None = None
+) -> None:
+    async with FaultServer(keys=keys) as server:
         await server.stop()
         await server.start(port)
         announce(server.port)
@@ -329,8 +331,10 @@ async def serve(port: int, announce: Callable[[int], Awaitable[None] | None]) ->
 def main() -> None:
     parser = argparse.ArgumentParser(description="A provider that plays every fault")
     parser.add_argument("--port", type=int, default=0)
+    parser.add_argument("--key", action="append", help="the only key that is accepted; may be given again")
     arguments = parser.parse_args()
-    asyncio.run(serve(arguments.port, lambda port: print(port, flush=True)))
+    keys = set(arguments.key) if arguments.key else None
+    asyncio.run(serve(arguments.port, lambda port: print(port, flush=True), keys))
 
 
 if __name__ == "__main__":
