@@ -66,6 +66,7 @@ class FaultServer:
     scope: str = "deep"
     seconds: float = 30.0
     busy: bool = False
+    balance_usd: float = 3.5
     loaded: list[str] = field(default_factory=lambda: ["m1"])
     seen: list[Seen] = field(default_factory=list)
     under_way: int = 0
@@ -265,7 +266,7 @@ class FaultServer:
         if path.endswith("/key"):
             return web.json_response({"data": {"label": "sk-or-v1-abc...def", "limit_remaining": 7.25}})
         if path.endswith("/user/balance"):
-            balance = {"currency": "USD", "total_balance": "3.50"}
+            balance = {"currency": "USD", "total_balance": f"{self.balance_usd:.2f}"}
             return web.json_response({"is_available": True, "balance_infos": [balance]})
         if path.endswith("/v1beta/models"):
             return web.json_response({"models": [{"name": f"models/{name}"} for name in self.models]})
