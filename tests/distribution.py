@@ -12,7 +12,7 @@ _NOT_COPIED = {".git", ".venv", "dist", "build", "__pycache__", ".hypothesis"}
 
 def tracked_files(root: Path = ROOT) -> list[str]:
     """What a checkout consists of, new files included and ignored ones not; relative paths, sorted."""
-    if not (root / ".git").exists():
+    if not (root / ".git").exists() or shutil.which("git") is None:
         return sorted(_walk(root))
     git = ("git", "-c", "safe.directory=*", "-C", str(root))
     listed = subprocess.run(

@@ -1,11 +1,14 @@
 """The image of the Containerfile: what is in it, and how a container of it lives, is judged and ends."""
 
+import asyncio
 import json
 import os
 import shutil
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
+from contextlib import ExitStack
 from http.client import HTTPConnection
 from pathlib import Path
 from typing import Any
@@ -13,8 +16,15 @@ from typing import Any
 import psutil
 import pytest
 
-from tests.daemon import free_port
+from monitor.keyring import generate
+from monitor.storage.address import Address
+from tests.application_rows import ApplicationRows
+from tests.compose_files import SIDECAR, services
+from tests.daemon import QUICK_POLICY, free_port
 from tests.distribution import ROOT, copy_checkout
+from tests.fault_server import FaultServer
+from tests.freezing_proxy import freezing_proxy
+from tests.statement_proxy import SOCKET_NAME
 from tests.system.container import Container, Storage, running, storage
 from tests.targets import PLANTED_KEY
 
@@ -109,6 +119,8 @@ def test_a_container_lives_with_its_own_database_and_is_judged_by_its_health(
         assert any("postgres" in one.name() for one in family)
         assert {one.uids().real for one in family} == {10001}
         _cannot_write(container)
+        status = container.execute("llm-monitor", "status", "--json")
+        assert [one["role"] for one in json.loads(status.stdout)["daemons"]] == ["active"], status
 
         container.signal("STOP")
         healthy, told = container.check_health()
@@ -137,6 +149,64 @@ def test_a_database_that_is_away_is_no_reason_to_restart(
         ready = container.execute("llm-monitor", "healthcheck", "--ready")
         assert ready.returncode == 1
         assert "/readyz answers 503: " in ready.stdout
+
+
+@pytest.mark.timeout(240)
+async def test_of_two_sidecars_one_decides_and_the_other_takes_over(
+    root: Path,
+    about: dict[str, Any],
+    folder: Path,
+    database: Address,
+    connection: Any,
+    open_folder: Path,
+) -> None:
+    rows, key = ApplicationRows(connection), generate()
+    async with FaultServer() as server, freezing_proxy(database, open_folder):
+        (open_folder / SOCKET_NAME).chmod(0o666)  # the image's user is no user of this machine
+        one = await rows.add_server("one", "vllm", server.url, model_path="m1")
+        await rows.set_active("chat", one)
+        with ExitStack() as stack:
+            ports = {}
+            for name in ("monitor-1", "monitor-2"):
+                place = folder / name
+                place.mkdir()
+                env = services(SIDECAR)[name]["environment"] | {
+                    "POSTGRES_HOST": open_folder,
+                    "POSTGRES_USER": database.user,
+                    "POSTGRES_DB": database.database,
+                    "POSTGRES_PASSWORD": "unasked",
+                    "BYOK_ENCRYPTION_KEY": key,
+                    "MONITOR_PORT": free_port(),
+                    **{f"MONITOR_POLICY_{policy}": value for policy, value in QUICK_POLICY.items()},
+                }
+                given = [f"{variable}={value}" for variable, value in env.items()]
+                container = stack.enter_context(
+                    running(root, about["config"], place, env=given, binds=[open_folder])
+                )
+                ports[env["MONITOR_PORT"]] = container
+            leader = await _first_ready(ports)
+            (standby,) = ports.keys() - {leader}
+            assert await asyncio.to_thread(_status, standby, "/readyz") == 503
+            healths = [await asyncio.to_thread(one.check_health) for one in ports.values()]
+            assert [healthy for healthy, _ in healths] == [True, True], healths
+
+            ports.pop(leader).signal("KILL")
+            assert await _first_ready(ports) == standby
+            asked, deadline = len(server.seen), time.monotonic() + 30
+            while len(server.seen) == asked:
+                assert time.monotonic() < deadline, ports[standby].output()
+                await asyncio.sleep(0.1)
+
+
+async def _first_ready(containers: dict[int, Container]) -> int:
+    """The port of the first container that is ready."""
+    deadline = time.monotonic() + 90
+    while time.monotonic() < deadline:
+        for port in containers:
+            if await asyncio.to_thread(_status, port, "/readyz") == 200:
+                return port
+        await asyncio.sleep(0.1)
+    pytest.fail("nobody is ready:\n" + "\n".join(one.output() for one in containers.values()))
 
 
 def test_the_linter_of_containerfiles_has_nothing_to_say(tmp_path: Path) -> None:
