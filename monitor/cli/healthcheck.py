@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, NamedTuple
 
 import typer
 
-from monitor.cli.options import ConfigFile, EnvFile
+from monitor.cli.options import AsJson, ConfigFile, EnvFile
 
 if TYPE_CHECKING:
     from monitor.settings.sources import Given
@@ -34,25 +34,31 @@ def healthcheck(
     ready: Annotated[
         bool, typer.Option("--ready", help="Ask whether it is ready, too: a standby is not.")
     ] = False,
+    as_json: AsJson = False,
     config: ConfigFile = None,
     env_file: EnvFile = None,
 ) -> int:
     """Ask the daemon on this machine whether it lives: exit code 0 or 1, and one line."""
-    place = _find_place(config, env_file)
-    path = "/readyz" if ready else "/healthz"
+    place, path = _find_place(config, env_file), "/readyz" if ready else "/healthz"
+    asked, trouble = f"{place}{path}", _find_trouble(place, path)
+    if as_json:
+        from monitor.cli.console import show_json
+
+        show_json({"healthy": trouble is None, "asked": asked, "reason": trouble})
+    else:
+        print(f"healthy: {asked}" if trouble is None else f"unhealthy: {asked} {trouble}")
+    return 0 if trouble is None else 1
+
+
+def _find_trouble(place: _Place, path: str) -> str | None:
+    """What is wrong with the answer, or None."""
     try:
         status, body = _ask(place, path)
     except TimeoutError:
-        print(f"unhealthy: {place}{path} gave no answer within {_SECONDS:g} s")
-        return 1
+        return f"gave no answer within {_SECONDS:g} s"
     except OSError as error:
-        print(f"unhealthy: {place}{path} is not answered: {error.strerror or type(error).__name__}")
-        return 1
-    if status == 200:
-        print(f"healthy: {place}{path}")
-        return 0
-    print(f"unhealthy: {place}{path} answers {status}{_reasons(body)}")
-    return 1
+        return f"is not answered: {error.strerror or type(error).__name__}"
+    return None if status == 200 else f"answers {status}{_reasons(body)}"
 
 
 def _find_place(config: Path | None, env_file: Path | None) -> _Place:

@@ -131,3 +131,18 @@ async def test_it_imports_nothing_that_takes_long() -> None:
     modules = out.decode().split()
     assert "monitor.cli.healthcheck" in modules
     assert heavy & set(modules) == set()
+
+
+async def test_whoever_reads_json_is_told_the_same() -> None:
+    body = '{"reasons": ["the database is away"]}'
+    async with door(status=503, body=body) as port:
+        answer = await check("--ready", "--json", PORT=port)
+    assert answer.code == 1
+    assert answer.json == {
+        "healthy": False,
+        "asked": f"http://127.0.0.1:{port}/readyz",
+        "reason": "answers 503: the database is away",
+    }
+    nobody = await check("--json", PORT=free_port())
+    assert nobody.code == 1
+    assert nobody.json["healthy"] is False
