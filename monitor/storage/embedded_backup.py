@@ -21,6 +21,7 @@ from monitor.storage.embedded_folder import (
     Account,
     EmbeddedError,
     Folder,
+    can_enter,
     choose_account,
     open_folders,
     take_lock,
@@ -139,23 +140,57 @@ async def restore(folder: Folder, backup: Backup) -> None:
     Raises:
         EmbeddedError: it failed, and there is no database still.
     """
-    draft = folder.restoring
     try:
-        account = choose_account(draft, None)
-        sockets = open_folders(draft, account)
-        binaries = await asyncio.to_thread(prepare_binaries, folder, account)
-        _check_major(backup.manifest, binaries)
+        account = choose_account(folder, None)
+        draft = _work_place(folder, account)
         for left in (draft.unfinished, draft.cluster):
             await wait_until_gone(left)
             await asyncio.to_thread(shutil.rmtree, left, ignore_errors=True)
+        _begin_elsewhere(folder, draft)
+        sockets = open_folders(draft, account)
+        binaries = await asyncio.to_thread(prepare_binaries, draft, account)
+        _check_major(backup.manifest, binaries)
         await initialise(draft, account, binaries)
         async with _running(draft, account, binaries, sockets) as address:
             await _make_roles(address, backup.manifest.roles)
             await load(address, backup.pieces(DUMP))
             await _analyze(address)
         take_place(draft.cluster, folder.cluster)
+        _end_elsewhere(folder, draft)
     except STORE_ERRORS as error:
         raise EmbeddedError(explain_unusable(error, folder.path)) from error
+
+
+def _work_place(folder: Folder, account: Account) -> Folder:
+    """Where the cluster is made: in the data folder, unless its owner can't get there by itself.
+
+    That is so of a service whose account systemd makes for it: its folder lies where only root and the
+    service itself can look. The nearest folder above that the account may pass through takes its place then,
+    on the same disk, so that a rename still brings the cluster home.
+    """
+    if not account.drop or folder.path.stat().st_uid != account.uid or can_enter(folder.path, account):
+        return folder.restoring
+    device = folder.path.stat().st_dev
+    for above in folder.path.parents:
+        status = above.stat()
+        if status.st_dev != device or status.st_uid != 0 or status.st_mode & 0o022:
+            break
+        if can_enter(above, account):
+            return Folder(above / f".{folder.path.name}.restore", folder.restoring.name)
+    return folder.restoring
+
+
+def _begin_elsewhere(folder: Folder, draft: Folder) -> None:
+    if draft.path != folder.path:
+        shutil.rmtree(draft.path, ignore_errors=True)
+        draft.path.mkdir(mode=0o711)
+        folder.restoring.cluster.mkdir(exist_ok=True)  # so that `run` sees that something is on its way
+
+
+def _end_elsewhere(folder: Folder, draft: Folder) -> None:
+    if draft.path != folder.path:
+        folder.restoring.cluster.rmdir()
+        shutil.rmtree(draft.path, ignore_errors=True)
 
 
 @asynccontextmanager

@@ -1,7 +1,6 @@
 """The embedded database in a file: consistent while in use, whole or not there, and back again."""
 
 import asyncio
-import grp
 import json
 import os
 import pwd
@@ -430,7 +429,25 @@ if ROOT:
         """As for a service that runs as an account of its own."""
         folder, account = open_folder / "state", pwd.getpwnam("daemon")
         folder.mkdir(mode=0o700)
-        os.chown(folder, account.pw_uid, grp.getgrgid(account.pw_gid).gr_gid)
+        os.chown(folder, account.pw_uid, account.pw_gid)
         assert (await command("restore", saved, data_dir=folder)).code == 0
         owners = {one.name: one.stat().st_uid for one in folder.iterdir()}
         assert {owners[name] for name in ("pg", "encryption.key")} == {account.pw_uid}
+
+    async def test_root_restores_into_a_folder_that_only_its_service_reaches(
+        saved: Path, open_folder: Path
+    ) -> None:
+        """As systemd keeps the state of a service whose account it makes."""
+        account = pwd.getpwnam("daemon")
+        folder = open_folder / "private" / "state"
+        folder.mkdir(mode=0o700, parents=True)
+        folder.parent.chmod(0o700)
+        os.chown(folder, account.pw_uid, account.pw_gid)
+        await kill_midway("restore", saved, data_dir=folder, after=4)
+        assert (folder / "pg").exists() or (folder / "pg.restore").exists() or names_in(folder) == []
+        if not (folder / "pg").exists():
+            assert (await command("restore", saved, data_dir=folder)).code == 0
+        assert {"pg", "encryption.key"} <= set(names_in(folder)) <= {"pg", "encryption.key", "pg.lock"}
+        assert {(folder / name).stat().st_uid for name in ("pg", "encryption.key")} == {account.pw_uid}
+        assert names_in(open_folder) == ["private"]
+        assert stat.S_IMODE(folder.stat().st_mode) == 0o700
