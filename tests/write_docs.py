@@ -10,7 +10,7 @@ from monitor.domain.metadata import FIELDS
 from monitor.domain.policy import Failback, Policy
 from monitor.domain.rules import rule_list
 from monitor.settings import show_duration
-from monitor.settings.door import Door
+from monitor.settings.door import Door, range_of
 from monitor.settings.names import SECRETS, SETTINGS
 from tests.every_metric import Told, every_metric
 
@@ -125,14 +125,8 @@ def _default(name: str) -> str:
 
 def _unit(name: str) -> str:
     unit = SETTINGS[name].unit
-    bounds = [
-        str(getattr(bound, side))
-        for bound in (Door.model_fields[name].metadata if name in Door.model_fields else ())
-        for side in ("ge", "le")
-        if hasattr(bound, side)
-    ]
-    if bounds:
-        unit = f"{unit}, {' to '.join(bounds)}"
+    if bounds := range_of(name):
+        unit = f"{unit}, {bounds}"
     return f"{unit}; secret" if name in SECRETS else unit
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from monitor.cli.options import ConfigFile, DataDir, EnvFile, read_settings
+from monitor.cli.refusal import Refused
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -50,10 +51,14 @@ async def _run(settings: "Settings", adopt_env: bool, read_again: "Callable[[], 
 
     from monitor.app import Daemon, leave
     from monitor.jobs.adopt_environment import offer_environment
+    from monitor.jobs.open_keyring import load_keyring
+    from monitor.keyring import KeyringError
     from monitor.logs import configure
     from monitor.probing.catalog import load_catalog
     from monitor.service_manager import ServiceManager
     from monitor.settings.names import VARIABLES
+    from monitor.web.certificate import CertificateError
+    from monitor.web.listen import ListenError
 
     # A watchdog ends us by SIGABRT: where we stood still is told then, by frames alone.
     faulthandler.enable()
@@ -79,14 +84,22 @@ async def _run(settings: "Settings", adopt_env: bool, read_again: "Callable[[], 
         redactor.add(*changed.secrets())
         configure(level=changed.log_level, format=changed.log_format, redactor=redactor)
 
-    await Daemon(
+    daemon = Daemon(
         settings,
         offer=offer,
         conceal=redactor.add,
         read_settings=read_again,
         on_settings=heed,
         manager=ServiceManager.from_environment(os.environ, os.getpid()),
-    ).run()
+    )
+    try:
+        if settings.encryption_key is not None:
+            # What is no key at all is told now, not when the database has been waited for.
+            old = tuple(key.get_secret_value() for key in settings.old_encryption_keys)
+            load_keyring(settings.encryption_key.get_secret_value(), old, None)
+        await daemon.run()
+    except (CertificateError, KeyringError, ListenError) as error:
+        raise Refused(settings.place(str(error))) from error
     leave()
 
 

@@ -3,7 +3,7 @@
 import re
 from ipaddress import ip_address, ip_network
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, ValidationError
@@ -11,6 +11,9 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 
 from monitor.settings.names import SettingsError
 from monitor.settings.sources import Layer
+
+if TYPE_CHECKING:
+    from pydantic_core import ErrorDetails
 
 _HOST_NAME = re.compile(r"[A-Za-z0-9_]([A-Za-z0-9_.-]{0,253}[A-Za-z0-9_.])?")
 
@@ -36,8 +39,8 @@ def _listen(value: Any) -> Any:
 
 
 def _path(path: Path) -> Path:
-    if "\0" in str(path):
-        raise ValueError("is no path")
+    if "\0" in str(path) or path == Path():
+        raise ValueError("is no path; write one, as in /var/lib/llm-monitor, or leave it out")
     try:
         return path.expanduser().absolute()
     except RuntimeError:
@@ -74,12 +77,19 @@ def _keys(value: Any) -> Any:
     return tuple(re.split(r"[,\s]+", value.strip(", \t\r\n"))) if isinstance(value, str) else value
 
 
+def _no_boolean(value: Any) -> Any:
+    if isinstance(value, bool):
+        raise ValueError("is no whole number; write one without quotes")  # noqa: TRY004 - pydantic wants it
+    return value
+
+
 def _lower(value: Any) -> Any:
     return value.strip().lower() if isinstance(value, str) else value
 
 
 Host = Annotated[str, AfterValidator(_host)]
-Port = Annotated[int, Field(ge=1, le=65535)]
+Whole = Annotated[int, BeforeValidator(_no_boolean)]
+Port = Annotated[Whole, Field(ge=1, le=65535)]
 LogLevel = Literal["debug", "info", "warning", "error", "critical"]
 LogFormat = Literal["auto", "json", "console"]
 
@@ -101,7 +111,7 @@ class Door(BaseSettings):
     postgres_db: str | None = None
     data_dir: Annotated[Path, AfterValidator(_path)] | None = None
     host: Host = "127.0.0.1"
-    port: Annotated[int, Field(ge=0, le=65535)] = 9780
+    port: Annotated[Whole, Field(ge=0, le=65535)] = 9780
     metrics_listen: Annotated[tuple[str, int] | None, BeforeValidator(_listen)] = None
     allowed_hosts: Annotated[tuple[Host, ...], BeforeValidator(_keys)] = ()
     tls_cert: Annotated[Path, AfterValidator(_path)] | None = None
@@ -110,11 +120,11 @@ class Door(BaseSettings):
     log_level: Annotated[LogLevel, BeforeValidator(_lower)] = "info"
     log_format: Annotated[LogFormat, BeforeValidator(_lower)] = "auto"
     pg_group: str | None = None
-    retention_days: Annotated[int, Field(ge=1, le=3650)] = 14
-    retention_hourly_days: Annotated[int, Field(ge=1, le=3650)] = 90
-    retention_daily_days: Annotated[int, Field(ge=1, le=3650)] = 730
-    concurrency: Annotated[int, Field(ge=1, le=10_000)] = 128
-    upstream_concurrency: Annotated[int, Field(ge=1, le=10_000)] = 16
+    retention_days: Annotated[Whole, Field(ge=1, le=3650)] = 14
+    retention_hourly_days: Annotated[Whole, Field(ge=1, le=3650)] = 90
+    retention_daily_days: Annotated[Whole, Field(ge=1, le=3650)] = 730
+    concurrency: Annotated[Whole, Field(ge=1, le=10_000)] = 128
+    upstream_concurrency: Annotated[Whole, Field(ge=1, le=10_000)] = 16
     allow_metadata_addresses: bool = False
 
     @classmethod
@@ -138,10 +148,40 @@ def open_door(layers: list[Layer]) -> Door:
     """
     given = {name: entry for layer in reversed(layers) for name, entry in layer.items()}
     wanted = {name: given[name].value for name in given.keys() & Door.model_fields.keys()}
+    for name, value in wanted.items():
+        if isinstance(value, str) and not value.strip():
+            raise SettingsError(f"{given[name].place}: is empty; write a value, or leave it out")
     try:
         return Door(**wanted)
     except ValidationError as error:
-        problem = error.errors(include_url=False, include_context=False, include_input=False)[0]
-        origin = given[str(problem["loc"][0])].origin.removeprefix("environment ")
-        message = problem["msg"].removeprefix("Value error, ")
-        raise SettingsError(f"{origin}: {message[:1].lower()}{message[1:]}") from None
+        problem = error.errors(include_url=False, include_input=False)[0]
+        name = str(problem["loc"][0])
+        raise SettingsError(f"{given[name].place}: {_complaint(name, problem)}") from None
+
+
+def _complaint(name: str, problem: "ErrorDetails") -> str:
+    """What is wrong and the mend, in our words where pydantic's say only the one."""
+    match problem["type"]:
+        case "int_parsing" | "int_type" | "int_from_float" | "int_parsing_size":
+            return f"is no whole number; write one, as in {Door.model_fields[name].default}"
+        case "greater_than_equal" | "less_than_equal":
+            return f"is out of range; write one from {range_of(name)}"
+        case "string_type" | "path_type":
+            return "is no text; write it in quotes"
+        case "tuple_type":
+            return 'is no list; write one of texts, as in ["one", "two"]'
+        case "bool_parsing" | "bool_type":
+            return "is neither true nor false; write one of them"
+        case "literal_error":
+            known = problem.get("ctx", {}).get("expected", "").replace("'", "")
+            return f"is unknown; write {known}"
+        case _:
+            message = problem["msg"].removeprefix("Value error, ")
+            return f"{message[:1].lower()}{message[1:]}"
+
+
+def range_of(name: str) -> str:
+    """The bounds of a number, as in `1 to 65535`; "" without any."""
+    bounds = Door.model_fields[name].metadata if name in Door.model_fields else ()
+    said = [str(getattr(one, side)) for one in bounds for side in ("ge", "le") if hasattr(one, side)]
+    return " to ".join(said)

@@ -64,7 +64,7 @@ def read_layers(
         layers.append(said)
         files.append(named)
     if not ignore_outside and env.get("CREDENTIALS_DIRECTORY"):
-        layers.append(read_credentials(Path(env["CREDENTIALS_DIRECTORY"])))
+        layers.append(read_credentials(Path(env["CREDENTIALS_DIRECTORY"]), warnings))
     layers += files
     if config is None and not ignore_outside and variables.get("MONITOR_CONFIG"):
         config = Path(variables["MONITOR_CONFIG"]).expanduser()

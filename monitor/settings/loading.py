@@ -13,7 +13,7 @@ from monitor.domain.target import Purpose
 from monitor.settings.door import Door, open_door
 from monitor.settings.layers import read_layers
 from monitor.settings.model import DatabaseSettings, Listen, Settings, url_passwords
-from monitor.settings.names import PROVIDER_KEYS, SettingsError
+from monitor.settings.names import PROVIDER_KEYS, VARIABLES, SettingsError
 from monitor.settings.policies import PolicyError, change_policy
 from monitor.settings.sources import Layer
 
@@ -57,6 +57,7 @@ def _build(layers: list[Layer], env: Mapping[str, str], warnings: list[str]) -> 
     door = open_door(layers)
     policy, purpose_policies = _policies(given)
     hourly, daily = _retention(door, given)
+    _check_certificate(given)
     plain = (
         "host",
         "port",
@@ -89,6 +90,14 @@ def _build(layers: list[Layer], env: Mapping[str, str], warnings: list[str]) -> 
     )
 
 
+def _check_certificate(given: Layer) -> None:
+    for one, other in (("tls_cert", "tls_key"), ("tls_key", "tls_cert")):
+        if one in given and other not in given:
+            raise SettingsError(
+                f"{given[one].place}: wants {other} ({VARIABLES[other]}) too; name both files, or neither"
+            )
+
+
 def _retention(door: Door, given: Layer) -> tuple[int, int]:
     """How long sums by the hour and by the day are kept: whatever is coarser is kept for at least as long."""
     kept, of_what = door.retention_days, "single results"
@@ -99,9 +108,9 @@ def _retention(door: Door, given: Layer) -> tuple[int, int]:
     ):
         days: int = getattr(door, name)
         if name in given and days < kept:
-            origin = given[name].origin.removeprefix("environment ")
             raise SettingsError(
-                f"{origin}: {what} are kept at least as long as {of_what}: write {kept} days or more"
+                f"{given[name].place}: {what} are kept at least as long as {of_what}: "
+                f"write {kept} days or more"
             )
         kept, of_what = max(days, kept), what
         found.append(kept)
@@ -129,8 +138,8 @@ def _provider_keys(given: Layer) -> dict[str, SecretStr]:
     for provider, variable in PROVIDER_KEYS.items():
         entry = given.get(variable.lower())
         if entry is not None:
-            if not isinstance(entry.value, str):
-                raise SettingsError(f"{entry.origin}: is no text; write the key in quotes")
+            if not isinstance(entry.value, str) or not entry.value.strip():
+                raise SettingsError(f"{entry.place}: is no text; write the key in quotes, or leave it out")
             keys[provider] = SecretStr(entry.value)
     return keys
 
@@ -155,4 +164,4 @@ def _changed(base: Policy, prefix: str, given: Layer, outer: tuple[str, ...]) ->
         blamed = [
             given[start + name] for start in (prefix, *outer) for name in error.names if start + name in given
         ]
-        raise SettingsError(f"{blamed[0].origin.removeprefix('environment ')}: {error.reason}") from None
+        raise SettingsError(f"{blamed[0].place}: {error.reason}") from None

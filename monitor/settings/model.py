@@ -1,5 +1,6 @@
 """What the program runs with: one frozen object, read once."""
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from datetime import timedelta
@@ -12,10 +13,12 @@ from pydantic import SecretStr
 from monitor.domain.policy import Policy
 from monitor.domain.target import Purpose
 from monitor.settings.door import LogFormat, LogLevel
-from monitor.settings.names import PROVIDER_KEYS
+from monitor.settings.names import PROVIDER_KEYS, VARIABLES
 from monitor.settings.policies import show_duration
 
 _MASK = "****"
+_VARIABLE = re.compile(r"[A-Z][A-Z_]+\b")
+_BY_VARIABLE = {variable: name for name, variable in VARIABLES.items()}
 _PLAIN = (
     "data_dir",
     "host",
@@ -135,16 +138,22 @@ class Settings:
         """The policy of a purpose; of none, the general one."""
         return self.purpose_policies.get(purpose, self.policy) if purpose is not None else self.policy
 
-    def origin(self, name: str) -> str:
+    def origin(self, name: str, otherwise: str = "") -> str:
         """Where a setting was given, as an error's message begins: a variable, or a file and its key."""
-        return self.origins.get(name, name).removeprefix("environment ")
+        return self.origins.get(name, otherwise or name).removeprefix("environment ")
 
     def database_named_by(self) -> str:
         """What to mend when the database is the wrong one."""
         if self.database is None:
-            return self.origin("data_dir") if "data_dir" in self.origins else "MONITOR_DATA_DIR"
+            return self.origin("data_dir", "MONITOR_DATA_DIR")
         names = ("database_url",) if self.database.url is not None else ("postgres_host", "postgres_db")
         return self.origin(next((name for name in names if name in self.origins), names[0]))
+
+    def place(self, message: str) -> str:
+        """A message that begins with a setting's variable, beginning with where it was given instead."""
+        said = _VARIABLE.match(message)
+        name = _BY_VARIABLE.get(said[0], "") if said is not None else ""
+        return message if said is None or not name else self.origin(name, said[0]) + message[said.end() :]
 
     def secrets(self) -> tuple[str, ...]:
         """Every secret that these settings hold, in plain text, for the redactor of logs."""

@@ -141,7 +141,7 @@ SECRETS = frozenset(
 )
 """Settings that are never shown; each may also be named by a file, in its variable with `_FILE` appended."""
 
-OUTSIDE = SECRETS | {"postgres_host", "postgres_port", "postgres_user", "postgres_db"}
+OUTSIDE = SECRETS | {"postgres_host", "postgres_port", "postgres_user", "postgres_db", "tls_cert", "tls_key"}
 """What belongs to the application around us; a demonstration heeds none of it."""
 
 

@@ -1,5 +1,6 @@
 """Where settings are written, each place read into one layer; nothing here judges a value."""
 
+import os
 import re
 import tomllib
 from collections.abc import Iterator, Mapping
@@ -27,6 +28,11 @@ class Given:
 
     value: Any = field(repr=False)
     origin: str
+
+    @property
+    def place(self) -> str:
+        """What to mend: a variable, or a file and its key."""
+        return self.origin.removeprefix("environment ")
 
 
 Layer = dict[str, Given]
@@ -68,6 +74,9 @@ def read_environment(
             and not _INJECTED.fullmatch(variable)
             and variable != "MONITOR_CONFIG"
         ):
+            if bare in _BY_VARIABLE:
+                warnings.append(f"{variable}: only a secret is read from a file; set {bare} itself")
+                continue
             known = [*_BY_VARIABLE, "MONITOR_CONFIG", *(_POLICY + name.upper() for name in NAMES)]
             warnings.append(f"{variable} is no setting of ours; did you mean {nearest(variable, known)}?")
     return said, filed
@@ -91,15 +100,23 @@ def read_env_file(path: Path) -> dict[str, str]:
     return {name: value for name, value in values.items() if value is not None}
 
 
-def read_credentials(folder: Path) -> Layer:
+def read_credentials(folder: Path, warnings: list[str]) -> Layer:
     """What systemd put into `$CREDENTIALS_DIRECTORY`: a file for each setting, under the setting's name.
 
-    Other files there belong to others.
+    Other files there belong to others, and an empty one says nothing.
+
+    Raises:
+        SettingsError: one can't be read.
     """
     layer: Layer = {}
+    if not folder.is_dir():
+        warnings.append(f"CREDENTIALS_DIRECTORY: {folder} is no folder, and no credential was read")
+        return layer
     for name in VARIABLES:
         path = folder / name
-        if path.is_file() and (value := read_secret(path, f"credential {name}")):
+        if os.access(folder, os.X_OK) and not path.is_file():
+            continue
+        if value := read_secret(path, f"credential {name}"):
             layer[name] = Given(value, f"credential {name}")
     return layer
 
@@ -130,7 +147,10 @@ def read_toml(path: Path, warnings: list[str]) -> Layer:
     try:
         document = tomllib.loads(path.read_bytes().decode())
     except tomllib.TOMLDecodeError as error:
-        raise SettingsError(f"{path}: is no TOML: {error}") from None
+        raise SettingsError(
+            f"{path}: is no TOML: {str(error)[:1].lower()}{str(error)[1:]}; "
+            'write NAME = VALUE, with texts in quotes, as in host = "127.0.0.1"'
+        ) from None
     except (OSError, UnicodeDecodeError) as error:
         raise SettingsError(
             f"{path}: cannot be read ({_reason(error)}); mend --config or MONITOR_CONFIG"

@@ -5,6 +5,7 @@ import re
 import signal
 import socket
 import sys
+from pathlib import Path
 
 from monitor.storage.address import Address
 from tests.command_line import environment, llm_monitor
@@ -21,6 +22,25 @@ async def test_a_port_that_is_taken_is_named(database: Address) -> None:
     assert answer.code == 2
     assert answer.err.splitlines()[-1].startswith(f"llm-monitor: MONITOR_PORT: 127.0.0.1:{port} is in use")
     assert "Traceback" not in answer.err
+
+
+async def test_what_can_not_be_used_is_named_by_where_it_was_given(open_folder: Path) -> None:
+    """In the file, and at once: neither wants the database that is away."""
+    config = open_folder / "monitor.toml"
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        url = "postgresql://u@127.0.0.1:1/d"
+        config.write_text(f"port = {port}\ndatabase_url = '{url}'\n")
+        config.chmod(0o600)
+        answer = await llm_monitor("run", "--config", str(config))
+        assert (answer.code, f"{config}:port: 127.0.0.1:{port} is in use" in answer.err) == (2, True)
+        config.write_text(f"port = 0\ndatabase_url = '{url}'\nencryption_key = '{PLANTED_KEY}'\n")
+        answer = await llm_monitor("run", "--config", str(config))
+        assert (answer.code, f"llm-monitor: {config}:encryption_key" in answer.err) == (2, True)
+    answer = await llm_monitor("status", "--config", str(config))
+    assert f"{config}:database_url: {url} does not answer" in answer.refused()
 
 
 async def test_a_database_that_refuses_is_named_without_its_password(database: Address) -> None:

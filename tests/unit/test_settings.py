@@ -19,7 +19,7 @@ from monitor.settings import (
     parse_duration,
     show_duration,
 )
-from monitor.settings.names import VARIABLES
+from monitor.settings.names import SECRETS, VARIABLES
 
 SECRET = "sk-or-v1-0123456789abcdef0123456789"
 
@@ -131,8 +131,11 @@ def test_every_setting_can_be_said_in_the_environment_and_in_the_file(toml: Writ
     }
     for name, variable in VARIABLES.items():
         value = values.get(name, "word")
-        in_environment = load(None, {variable: value})
-        in_file = load(toml(f"{name} = '{value}'"))
+        beside = {"tls_cert": "tls_key", "tls_key": "tls_cert"}.get(name, "port")
+        in_environment = load(None, {VARIABLES[beside]: values[beside], variable: value})
+        in_file = load(
+            toml(f"{name} = '{value}'"), {VARIABLES[beside]: values[beside]} if beside != name else {}
+        )
         assert in_environment.origins[name] == f"environment {variable}"
         assert in_file.origins[name].endswith(f"monitor.toml:{name}")
         assert shown(in_environment, name) == shown(in_file, name)
@@ -203,22 +206,22 @@ def test_what_an_orchestrator_injects_is_passed_over() -> None:
 @pytest.mark.parametrize(
     ("variable", "value", "mend"),
     [
-        ("MONITOR_PORT", "65536", "less than or equal to 65535"),
-        ("MONITOR_PORT", "-1", "greater than or equal to 0"),
-        ("MONITOR_PORT", "http", "valid integer"),
-        ("POSTGRES_PORT", "0", "greater than or equal to 1"),
+        ("MONITOR_PORT", "65536", "write one from 0 to 65535"),
+        ("MONITOR_PORT", "-1", "write one from 0 to 65535"),
+        ("MONITOR_PORT", "http", "is no whole number; write one, as in 9780"),
+        ("POSTGRES_PORT", "0", "write one from 1 to "),
         ("MONITOR_HOST", "300.1.1.1", "address or a name"),
         ("MONITOR_HOST", "a b", "address or a name"),
         ("MONITOR_METRICS_LISTEN", "9781", "host:port"),
         ("MONITOR_METRICS_LISTEN", "::1", "host:port"),
         ("MONITOR_METRICS_LISTEN", "0.0.0.0:0", "host:port"),
-        ("MONITOR_LOG_LEVEL", "loud", "'warning'"),
-        ("MONITOR_LOG_FORMAT", "xml", "'json'"),
-        ("MONITOR_RETENTION_DAYS", "0", "greater than or equal to 1"),
+        ("MONITOR_LOG_LEVEL", "loud", "write debug, info, warning, error or critical"),
+        ("MONITOR_LOG_FORMAT", "xml", "write auto, json or console"),
+        ("MONITOR_RETENTION_DAYS", "0", "write one from 1 to "),
         ("MONITOR_RETENTION_HOURLY_DAYS", "13", "write 14 days or more"),
         ("MONITOR_RETENTION_DAILY_DAYS", "89", "write 90 days or more"),
-        ("MONITOR_CONCURRENCY", "0", "greater than or equal to 1"),
-        ("MONITOR_UPSTREAM_CONCURRENCY", "many", "valid integer"),
+        ("MONITOR_CONCURRENCY", "0", "write one from 1 to "),
+        ("MONITOR_UPSTREAM_CONCURRENCY", "many", "is no whole number; write one, as in 16"),
         ("DATABASE_URL", "mysql://u:topsecret@h/d", "postgresql://"),
         ("DATABASE_URL", "postgresql://u:topsecret@h:99999/d", "postgresql://"),
         ("DATABASE_URL", "postgresql://[u:topsecret@h/d", "postgresql://"),
@@ -390,6 +393,75 @@ def test_a_file_that_others_may_read_is_a_warning_only_when_it_holds_a_secret(to
     assert load(path).warnings == ()
 
 
+@pytest.mark.parametrize(
+    ("text", "mend"),
+    [
+        ("port = true", "port: is no whole number; write one without quotes"),
+        ("port = 1.5", "port: is no whole number; write one, as in 9780"),
+        (
+            "retention_days = 99999999999999999999999",
+            "retention_days: is out of range; write one from 1 to 3650",
+        ),
+        ("host = 5", "host: is no text; write it in quotes"),
+        ("encryption_key = 5", "encryption_key: is no text; write it in quotes"),
+        ("allowed_hosts = [1]", "allowed_hosts: is no text; write it in quotes"),
+        ("allowed_hosts = 1", 'allowed_hosts: is no list; write one of texts, as in ["one", "two"]'),
+        ("data_dir = 5", "data_dir: is no text; write it in quotes"),
+        ('data_dir = ""', "data_dir: is empty; write a value, or leave it out"),
+        ('encryption_key = " "', "encryption_key: is empty; write a value, or leave it out"),
+        ('openai_api_key = ""', "openai_api_key: is no text; write the key in quotes, or leave it out"),
+        ('allow_metadata_addresses = "perhaps"', "allow_metadata_addresses: is neither true nor false"),
+        ('tls_cert = "/c"', "tls_cert: wants tls_key (MONITOR_TLS_KEY) too; name both files, or neither"),
+        ('tls_key = "/k"', "tls_key: wants tls_cert (MONITOR_TLS_CERT) too"),
+        ("policy = 3", "policy: is a table; write [policy] above its keys"),
+        ("[purposes]\nchat = 3", "purposes.chat: is a table; write [purposes.chat] above its keys"),
+        ("[policy]\nfall = 3\nfall_span = 1\nfall_span_seconds = 2", "says again what fall_span says"),
+        ("host = localhost", 'write NAME = VALUE, with texts in quotes, as in host = "127.0.0.1"'),
+    ],
+)
+def test_each_kind_of_mistake_in_the_file_is_told_with_its_mend(toml: Write, text: str, mend: str) -> None:
+    path = toml(text)
+    message = refusal(path)
+    assert message.startswith(f"{path}:")
+    assert mend in message
+
+
+def test_a_folder_of_credentials_that_is_not_there_is_a_warning(tmp_path: Path) -> None:
+    place = str(tmp_path / "creds")
+    assert load(CREDENTIALS_DIRECTORY=place).warnings == (
+        f"CREDENTIALS_DIRECTORY: {place} is no folder, and no credential was read",
+    )
+
+
+@pytest.mark.parametrize("name", sorted(SECRETS))
+def test_every_secret_may_be_a_credential_a_file_or_a_variable(
+    tmp_path: Path, toml: Write, name: str
+) -> None:
+    value = "postgresql://db/name" if name == "database_url" else SECRET
+    beside = {"POSTGRES_HOST": "db"} if name == "postgres_password" else {}
+    (tmp_path / name).write_text(f"{value}\n")
+    variable = VARIABLES[name]
+    config = toml(f'{name} = "{value}"')
+    ways = {
+        f"environment {variable}": {variable: value},
+        f"credential {name}": {"CREDENTIALS_DIRECTORY": str(tmp_path)},
+        f"{tmp_path / name} ({variable}_FILE)": {f"{variable}_FILE": str(tmp_path / name)},
+        f"{config}:{name}": {"MONITOR_CONFIG": str(config)},
+    }
+    for place, variables in ways.items():
+        settings = load(None, {**beside, **variables})
+        assert origin(settings, name) == place
+        assert shown(settings, name) == (value if name == "database_url" else "****")
+        if name != "database_url":
+            assert settings.secrets() == (SECRET,)
+
+
+def test_an_empty_variable_and_an_empty_credential_say_nothing(tmp_path: Path) -> None:
+    (tmp_path / "encryption_key").write_text("\n")
+    settings = load(BYOK_ENCRYPTION_KEY="", MONITOR_PORT=" ", CREDENTIALS_DIRECTORY=str(tmp_path))
+    assert (settings.encryption_key, settings.port, settings.warnings) == (None, 9780, ())
+
+
 def test_files_that_cannot_be_read_are_named_with_their_variable(tmp_path: Path) -> None:
     missing = tmp_path / "missing"
     assert refusal(DATABASE_URL_FILE=str(missing)).startswith(f"DATABASE_URL_FILE: {missing} cannot be read")
@@ -404,10 +476,9 @@ def test_files_that_cannot_be_read_are_named_with_their_variable(tmp_path: Path)
 
 
 def test_a_file_variable_exists_for_secrets_only(tmp_path: Path) -> None:
-    assert (
-        load(MONITOR_PORT_FILE=str(tmp_path / "port"))
-        .warnings[0]
-        .startswith("MONITOR_PORT_FILE is no setting")
+    settings = load(MONITOR_PORT_FILE=str(tmp_path / "port"))
+    assert settings.warnings == (
+        "MONITOR_PORT_FILE: only a secret is read from a file; set MONITOR_PORT itself",
     )
 
 
