@@ -59,7 +59,10 @@ AWAY_FIRST_SECONDS = 0.5
 AWAY_MOST_SECONDS = 5.0
 AWAY_SAID_SECONDS = 60.0
 BEAT_SECONDS = 5.0
+ANSWER_SECONDS = 1.5
 FINISH_SECONDS = 5.0
+END_DATABASE_SECONDS = 8.0
+HUNG_DATABASE_SECONDS = 0.5
 
 
 class Clock:
@@ -148,6 +151,7 @@ class Daemon:
         self._identity: DaemonRow | None = None
         self._prepared = False
         self._settled = False
+        self._hung = False
 
     @property
     def settings(self) -> Settings:
@@ -234,7 +238,8 @@ class Daemon:
             # The doors first: an embedded database waits for those who ask it.
             await self._doors.close()
             if self._embedded is not None:
-                await self._embedded.stop()
+                patience = HUNG_DATABASE_SECONDS if self._hung else END_DATABASE_SECONDS
+                await self._embedded.stop(patience_seconds=patience)
             log.info("stopped")
             self._manager.close()
 
@@ -451,6 +456,9 @@ class Daemon:
         """Leave with everything stored, and without a trace of a daemon that no longer lives."""
         try:
             if not session.lost.is_set() and self._identity is not None:
+                if self._stopping.is_set():
+                    async with asyncio.timeout(ANSWER_SECONDS):
+                        await session.read_clock()
                 async with asyncio.timeout(FINISH_SECONDS):
                     # A session that ended of itself is followed by another one: probes go on meanwhile.
                     if self._stopping.is_set() and self._lead is not None and session.leads:
@@ -462,6 +470,8 @@ class Daemon:
         except STORE_ERRORS as error:
             # One that ends of itself has nothing to store at its end: its results wait for the next one.
             if self._stopping.is_set():
+                # A database that takes nothing any more will not end in order either.
+                self._hung = True
                 log.warning("not_everything_stored", error=type(error).__name__)
         finally:
             await session.close()

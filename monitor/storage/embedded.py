@@ -29,7 +29,15 @@ from monitor.storage.embedded_folder import (
     open_folders,
     take_lock,
 )
-from monitor.storage.embedded_process import START_SECONDS, bound_log, end, open_log, spawn, wait_until_ready
+from monitor.storage.embedded_process import (
+    START_SECONDS,
+    STOP_SECONDS,
+    bound_log,
+    end,
+    open_log,
+    spawn,
+    wait_until_ready,
+)
 from monitor.storage.embedded_processes import is_alive, read_pid_file
 from monitor.storage.embedded_settings import server_options
 from monitor.storage.errors import STORE_ERRORS
@@ -95,13 +103,17 @@ class EmbeddedServer:
             if self._process is not None and rounds % 240 == 0:
                 bound_log(Folder(self._given.resolve()).log)
 
-    async def stop(self) -> None:
-        """Shut down what we run (nothing, when another process does) and give up the folder."""
+    async def stop(self, *, patience_seconds: float = STOP_SECONDS) -> None:
+        """Shut down what we run (nothing, when another process does) and give up the folder.
+
+        Args:
+            patience_seconds: how long it may take to end in order; after that it recovers at the next start.
+        """
         process, self._process = self._process, None
         self._foreign_pid = None
         try:
             if process is not None:
-                await end(process)
+                await end(process, patience_seconds)
                 sockets = Folder(self._given.resolve()).socket_folder()
                 if sockets.parent != self._given.resolve():
                     with suppress(OSError):

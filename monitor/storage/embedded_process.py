@@ -63,9 +63,13 @@ async def finished(process: subprocess.Popen[bytes], patience: float) -> int | N
     return process.returncode
 
 
-async def end(process: subprocess.Popen[bytes]) -> None:
-    """Shut it down: politely, then without a checkpoint, then at once."""
-    for number, patience in ((signal.SIGINT, STOP_SECONDS), (signal.SIGQUIT, 5.0), (signal.SIGKILL, 5.0)):
+async def end(process: subprocess.Popen[bytes], patience_seconds: float = STOP_SECONDS) -> None:
+    """Shut it down: politely for so long, then without a checkpoint, then at once."""
+    for number, patience in (
+        (signal.SIGINT, patience_seconds),
+        (signal.SIGQUIT, min(patience_seconds, 5.0)),
+        (signal.SIGKILL, 5.0),
+    ):
         if process.poll() is None:
             process.send_signal(number)
         if await finished(process, patience) is not None:

@@ -73,6 +73,22 @@ async def test_sigint_ends_it_as_cleanly(open_folder: Path) -> None:
         assert "Traceback" not in "\n".join(daemon.raw)
 
 
+async def test_one_that_hangs_is_left_in_time(open_folder: Path) -> None:
+    async with running_daemon({"MONITOR_DATA_DIR": str(open_folder / "data")}) as daemon:
+        await daemon.ready(60)
+        family = psutil.Process(daemon.process.pid).children(recursive=True)
+        hung = [child for child in family if "postgres" in child.name()]
+        for child in hung:
+            child.suspend()
+        try:
+            assert await daemon.stop(signal.SIGTERM, END_SECONDS) == 0
+        finally:
+            for child in hung:
+                if child.is_running():
+                    child.kill()
+    assert daemon.events("not_everything_stored")
+
+
 @pytest.mark.timeout(180)
 async def test_a_database_that_is_away_is_waited_for_and_nothing_is_lost(open_folder: Path) -> None:
     folder = open_folder / "data"
