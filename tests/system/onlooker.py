@@ -92,6 +92,12 @@ class Onlooker:
         """Wait until a place shows these values and no others."""
         await self.until_values(place, *labels, holds=lambda found: found == expected)
 
+    async def until_names(
+        self, place: Place, labels: tuple[str, ...], expected: set[tuple[str, ...]]
+    ) -> None:
+        """Wait until a place shows these, whatever their values, and no others."""
+        await self.until_values(place, *labels, holds=lambda found: found.keys() == expected)
+
     async def until_alerts(self, names: Iterable[str]) -> None:
         """Wait until all of these have been pending or firing since `forget`."""
         await self._until_none_misses(names, self._is_active, "are not active")
