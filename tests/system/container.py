@@ -116,9 +116,15 @@ class Container:
 
 @contextmanager
 def running(
-    root: Path, config: dict[str, Any], folder: Path, *, env: Sequence[str] = (), binds: Sequence[Path] = ()
+    root: Path,
+    config: dict[str, Any],
+    folder: Path,
+    *,
+    env: Sequence[str] = (),
+    binds: Sequence[Path] = (),
+    network: str | None = None,
 ) -> Iterator[Container]:
-    """Run an image as `docker run --read-only --tmpfs /tmp --cap-drop ALL --network host` would.
+    """Run an image as `docker run --read-only --tmpfs /tmp --cap-drop ALL` would.
 
     Args:
         root: the image's files; they stay as they are.
@@ -126,6 +132,7 @@ def running(
         folder: an empty one, for what belongs to this container; its volume is `volume` in it.
         env: more variables, as `NAME=value`.
         binds: files of this machine, shown under their own paths, to be read.
+        network: the name of a namespace of the network; None for this machine's own.
     """
     uid, gid = (int(part) for part in config["User"].split(":"))
     (volume,) = config["Volumes"]
@@ -143,6 +150,9 @@ def running(
         mounts.append(
             {"destination": str(path), "type": "bind", "source": str(path), "options": ["bind", "ro"]}
         )
+    namespaces = [{"type": kind} for kind in ("pid", "mount", "ipc", "uts")]
+    if network is not None:
+        namespaces.append({"type": "network", "path": f"/run/netns/{network}"})
     specification = {
         "ociVersion": "1.0.2",
         "root": {"path": str(root), "readonly": True},
@@ -156,7 +166,7 @@ def running(
             "noNewPrivileges": True,
         },
         "mounts": mounts,
-        "linux": {"namespaces": [{"type": kind} for kind in ("pid", "mount", "ipc", "uts")]},
+        "linux": {"namespaces": namespaces},
     }
     (folder / "config.json").write_text(json.dumps(specification))
     name = f"llm-monitor-{os.getpid()}-{folder.name}"

@@ -15,17 +15,20 @@ from typing import Any
 
 import psutil
 import pytest
+import yaml
 
 from monitor.keyring import generate
 from monitor.storage.address import Address
 from tests.application_rows import ApplicationRows
-from tests.compose_files import SIDECAR, services
+from tests.compose_files import SIDECAR, STACK, services
 from tests.daemon import QUICK_POLICY, free_port
 from tests.distribution import ROOT, copy_checkout
 from tests.fault_server import FaultServer
 from tests.freezing_proxy import freezing_proxy
 from tests.statement_proxy import SOCKET_NAME
 from tests.system.container import Container, Storage, running, storage
+from tests.system.network import far_machine
+from tests.system.packages import installed
 from tests.targets import PLANTED_KEY
 
 LARGEST_MB = 420
@@ -151,6 +154,31 @@ def test_a_database_that_is_away_is_no_reason_to_restart(
         assert "/readyz answers 503: " in ready.stdout
 
 
+@pytest.mark.timeout(180)
+def test_a_token_is_taken_from_this_machine_and_from_no_other_container(
+    root: Path, about: dict[str, Any], folder: Path
+) -> None:
+    (network,) = yaml.safe_load(STACK.read_text(encoding="utf-8"))["networks"]["default"]["ipam"]["config"]
+    ip = (installed("ip", "iproute2"),)
+    with far_machine(1) as machine:
+        (inside,) = machine.addresses
+        # At the near end of the cable is this machine, as behind an engine's gateway, and a neighbour.
+        gateway, neighbour = (f"{inside.rpartition('.')[0]}.{number}" for number in (1, 9))
+        subprocess.run([*ip, "addr", "add", f"{neighbour}/24", "dev", machine.cable], check=True)
+        trusted = services(STACK)["monitor"]["environment"]["MONITOR_TRUST_PROXY"]
+        env = [f"MONITOR_TRUST_PROXY={trusted.replace(network['gateway'], gateway)}"]
+        with running(root, about["config"], folder, env=env, network=machine.name) as container:
+            container.until(lambda: _status(9780, "/readyz", inside) == 200, 90, "readiness")
+            assert container.check_health() == (True, "healthy: http://127.0.0.1:9780/healthz\n")
+            token = (folder / "volume" / "admin-token").read_text().strip()
+            asked = {
+                source: _status(9780, "/api/v1/monitor/providers", inside, source=source, token=token)
+                for source in (gateway, neighbour)
+            }
+            assert asked == {gateway: 200, neighbour: 403}
+            assert _status(9780, "/metrics", inside, source=neighbour) == 200, "a scraper wants no token"
+
+
 @pytest.mark.timeout(240)
 async def test_of_two_sidecars_one_decides_and_the_other_takes_over(
     root: Path,
@@ -240,10 +268,12 @@ def _cannot_write(container: Container) -> None:
     assert "CapEff:\t0000000000000000" in container.execute("cat", "/proc/self/status").stdout
 
 
-def _status(port: int, path: str) -> int:
-    connection = HTTPConnection("127.0.0.1", port, timeout=2)
+def _status(port: int, path: str, host: str = "127.0.0.1", source: str = "", token: str | None = None) -> int:
+    """What a request is answered, asked as a browser of this machine asks; 0 when it is not."""
+    connection = HTTPConnection(host, port, timeout=2, source_address=(source, 0))
+    headers = {"Host": f"127.0.0.1:{port}"} | ({"Authorization": f"Bearer {token}"} if token else {})
     try:
-        connection.request("GET", path)
+        connection.request("GET", path, headers=headers)
         return connection.getresponse().status
     except OSError:
         return 0
