@@ -15,8 +15,8 @@ PROGRAM = "llm-monitor"
 ELSEWHERE = {
     "make run": "tests/acceptance/test_demo.py starts what it starts",
     "make test": "it runs these tests",
-    "pip install ./llm_provider_monitor": "tests/system/test_ordinary_user.py installs the wheel",
-    "pipx install": "tests/system/test_ordinary_user.py installs the wheel into an environment of its own",
+    "pip install ./llm_provider_monitor": "tests/system/test_release.py installs the wheel",
+    "pipx install": "tests/system/test_release.py installs the wheel into an environment of its own",
     "python3 -m venv /opt/llm-monitor": "tests/system/debian.py installs the program there",
     "/opt/llm-monitor/bin/": "tests/system/test_systemd.py calls the program there",
     "docker": "wants a Docker engine: tests/system/test_container.py builds and runs the image without one",
