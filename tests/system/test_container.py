@@ -31,6 +31,8 @@ from tests.system.network import far_machine
 from tests.system.packages import installed
 from tests.targets import PLANTED_KEY
 
+pytestmark = pytest.mark.timeout(600)  # whichever test is the first has the image built
+
 LARGEST_MB = 420
 """What the program may add to its base; it is 360 MB, of which litellm is 150."""
 
@@ -67,7 +69,6 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     shutil.rmtree(made)
 
 
-@pytest.mark.timeout(600)
 def test_the_image_says_how_it_is_to_be_run(about: dict[str, Any]) -> None:
     config = about["config"]
     assert config["User"] == "10001:10001"
@@ -110,7 +111,6 @@ def test_the_program_adds_no_more_than_it_has_to(root: Path) -> None:
     assert int(taken.split()[0]) <= LARGEST_MB
 
 
-@pytest.mark.timeout(180)
 def test_a_container_lives_with_its_own_database_and_is_judged_by_its_health(
     root: Path, about: dict[str, Any], folder: Path
 ) -> None:
@@ -139,7 +139,6 @@ def test_a_container_lives_with_its_own_database_and_is_judged_by_its_health(
     assert (folder / "volume" / "admin-token").stat().st_mode & 0o077 == 0
 
 
-@pytest.mark.timeout(120)
 def test_a_database_that_is_away_is_no_reason_to_restart(
     root: Path, about: dict[str, Any], folder: Path
 ) -> None:
@@ -154,7 +153,6 @@ def test_a_database_that_is_away_is_no_reason_to_restart(
         assert "/readyz answers 503: " in ready.stdout
 
 
-@pytest.mark.timeout(180)
 def test_a_token_is_taken_from_this_machine_and_from_no_other_container(
     root: Path, about: dict[str, Any], folder: Path
 ) -> None:
@@ -179,7 +177,6 @@ def test_a_token_is_taken_from_this_machine_and_from_no_other_container(
             assert _status(9780, "/metrics", inside, source=neighbour) == 200, "a scraper wants no token"
 
 
-@pytest.mark.timeout(240)
 async def test_of_two_sidecars_one_decides_and_the_other_takes_over(
     root: Path,
     about: dict[str, Any],
