@@ -7,6 +7,7 @@ from typing import Any
 
 from monitor.domain.acts import ActRecord
 from monitor.domain.journal import Entry, EntryKind
+from monitor.domain.outcome import ProbeResult
 from monitor.domain.provider import ProviderRef, ProviderType, Purpose
 from monitor.domain.target import ProbeKind
 from monitor.storage.drawn import Drawn, read_drawn
@@ -16,6 +17,8 @@ from monitor.storage.queries import QUERIES
 from monitor.storage.record import RecordedMove, read_acts, read_moves
 from monitor.storage.results import NO_PURPOSE
 from monitor.storage.status import ProviderStatus, Status, read_status
+from monitor.storage.status_words import find_provider
+from monitor.storage.uptime import page_results
 
 READINGS_SPAN = timedelta(days=2)
 """A provider that has told nothing of its credit for longer is said to have told nothing."""
@@ -100,6 +103,48 @@ async def read_page(
             shown=shown,
             told=await read_told(connection, status.providers, now),
             drawn=await read_drawn(connection, now, targets_of(shown), purposes=True),
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProviderRecord:
+    """What was read of one provider.
+
+    Attributes:
+        status: everything's, at one instant.
+        shown: the provider.
+        told: what it told of itself.
+        drawn: what is drawn of its past.
+        results: its last ones, newest first.
+    """
+
+    status: Status
+    shown: ProviderStatus
+    told: Told
+    drawn: Drawn
+    results: tuple[ProbeResult, ...]
+
+
+async def read_provider(connection: Any, ref: ProviderRef, results: int) -> ProviderRecord | None:
+    """Read what a provider's own page shows; None when there is no such row.
+
+    Args:
+        connection: one of ours, outside of a transaction.
+        ref: whose.
+        results: how many at most.
+    """
+    async with connection.transaction(isolation="repeatable_read", readonly=True):
+        status = await read_status(connection, transitions=0)
+        shown = find_provider(status, ref)
+        if shown is None:
+            return None
+        before = status.as_of + timedelta(minutes=1)
+        return ProviderRecord(
+            status=status,
+            shown=shown,
+            told=(await read_told(connection, [shown], status.as_of)).get(ref, Told()),
+            drawn=await read_drawn(connection, status.as_of, targets_of([shown]), purposes=False),
+            results=tuple(await page_results(connection, ref, before=before, limit=results)),
         )
 
 

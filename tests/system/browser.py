@@ -16,6 +16,15 @@ DESKTOP, PHONE = {"width": 1280, "height": 900}, {"width": 360, "height": 740}
 AXE = f"() => {{ {Path(AXE_FILE_PATH).read_text(encoding='utf-8')} }}"
 RULES = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "best-practice"]
 
+FOCUSED = """() => {
+    const one = document.activeElement;
+    if (!one || one === document.body) return "";
+    const name = one.getAttribute("aria-label") || one.labels?.[0]?.innerText || one.innerText;
+    const shows = getComputedStyle(one).outlineStyle !== "none";
+    const place = [...document.querySelectorAll("*")].indexOf(one);
+    return `${place} ${one.tagName} ${name.replace(/\\s+/g, " ").trim()}${shows ? "" : " UNSEEN"}`;
+}"""
+
 
 @dataclass
 class Looker:
@@ -63,6 +72,20 @@ class Looker:
         """The whole page as a picture."""
         await self.page.screenshot(path=path, full_page=True)
 
+    async def walk(self, most: int = 500) -> list[str]:
+        """Go through the page by Tab alone; what has the focus at each step, and whether that shows."""
+        found: list[str] = []
+        await self.page.evaluate(
+            "() => { document.activeElement.blur(); getSelection().removeAllRanges(); scrollTo(0, 0) }"
+        )
+        for _ in range(most):
+            await self.page.keyboard.press("Tab")
+            one: str = await self.page.evaluate(FOCUSED)
+            if not one or (found and one == found[0]):
+                return found
+            found.append(one)
+        raise AssertionError(f"Tab does not come to an end: {found[-5:]}")
+
 
 @asynccontextmanager
 async def chromium() -> AsyncIterator[Browser]:
@@ -85,6 +108,8 @@ async def looker(
     size: dict[str, int] = DESKTOP,
     scripts: bool = True,
     cookies: Any = None,
+    log: Path | None = None,
+    touch: bool = False,
 ) -> AsyncIterator[Looker]:
     """A tab.
 
@@ -94,6 +119,8 @@ async def looker(
         size: the window's.
         scripts: whether JavaScript runs.
         cookies: of another tab, as `storage_state` gave them.
+        log: where all that went over the network is written when the tab is closed.
+        touch: whether there is a finger.
     """
     context = await browser.new_context(
         color_scheme=scheme,
@@ -102,6 +129,9 @@ async def looker(
         storage_state=cookies,
         timezone_id="Europe/Berlin",
         bypass_csp=False,
+        has_touch=touch,
+        record_har_path=log,
+        record_har_content="embed",
     )
     found = Looker(page=await context.new_page())
     found.page.on("request", lambda request: _note(found, request))

@@ -3,12 +3,13 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
+from itertools import groupby
 
 from monitor.web.page.words import age, counted, listed, seconds, share
 
 BAR_WIDTH, BAR_GAP, BARS_HEIGHT, STUB = 4, 2, 28, 5
-CHART_WIDTH, CHART_HEIGHT = 240, 40
-LEAST_SHOWN = 0.15
+CHART_WIDTH, CHART_HEIGHT = 480, 80
+LEAST_SHOWN = 0.25
 """The part of a bar that a trouble takes at least: one minute of a day would be seen by nobody."""
 
 _DAY, _MINUTE = timedelta(days=1), timedelta(minutes=1)
@@ -38,6 +39,7 @@ class DayRow:
     share: str
     down: str
     unknown: str
+    seen: bool
     trouble: bool
 
 
@@ -46,17 +48,21 @@ class Bars:
     """A bar a day, the oldest first.
 
     A day that was up is a whole bar; the part that was down hangs from its top, apart and in another colour;
-    a day without data is a stub.
+    a day without data is a stub. Days alike in a row are one dashed line as thick as they are high: of ninety
+    days of fifty providers that is a tenth of the page.
 
     Attributes:
         width: of the picture.
         height: of the picture.
-        up: the path of what was up.
+        stub: how high a day without data is.
+        up: the line of the days that were up.
+        rest: the path of what was up of the others.
         down: the path of what was down.
-        unknown: the path of the days without data.
+        unknown: the line of the days without data.
         label: the picture in words.
         first: the first day.
-        code: each day's minutes `up,down,unknown`, separated by blanks; `-` for a day without data.
+        code: each day's minutes `up,down,unknown`, separated by blanks; `-` for a day without data; `*5`
+            after it when five in a row are the same.
         rows: the days in words, the newest first.
         calm: how many days had nothing to tell.
         unseen: how many had no data.
@@ -64,7 +70,9 @@ class Bars:
 
     width: int
     height: int
+    stub: int
     up: str
+    rest: str
     down: str
     unknown: str
     label: str
@@ -73,6 +81,11 @@ class Bars:
     rows: tuple[DayRow, ...]
     calm: int
     unseen: int
+
+    @property
+    def known(self) -> tuple[DayRow, ...]:
+        """The days with data."""
+        return tuple(row for row in self.rows if row.seen)
 
     @property
     def troubled(self) -> tuple[DayRow, ...]:
@@ -89,33 +102,34 @@ def draw_days(found: Mapping[date, DayParts], today: date, count: int = 90) -> B
         count: how many.
     """
     days = [today - (count - 1 - n) * _DAY for n in range(count)]
-    up, down, unknown, codes = [], [], [], []
+    rest, down, codes, whole = [], [], [], []
     for n, day in enumerate(days):
         x, parts = n * (BAR_WIDTH + BAR_GAP), found.get(day)
         if parts is None or parts.share is None:
-            unknown.append(_bar(x, BARS_HEIGHT - STUB, BARS_HEIGHT))
             codes.append("-")
+            whole.append("unknown")
             continue
-        top = 0.0
+        codes.append(",".join(str(one // _MINUTE) for one in (parts.up, parts.down, parts.unknown)))
+        whole.append("" if parts.down > timedelta(0) else "up")
         if parts.down > timedelta(0):
             top = round(BARS_HEIGHT * max(1 - parts.share, LEAST_SHOWN), 1)
             down.append(_bar(x, 0, top))
-            top += 1.5
-        if top < BARS_HEIGHT and parts.up > timedelta(0):
-            up.append(_bar(x, top, BARS_HEIGHT))
-        codes.append(",".join(str(one // _MINUTE) for one in (parts.up, parts.down, parts.unknown)))
+            if top + 1.5 < BARS_HEIGHT and parts.up > timedelta(0):
+                rest.append(_bar(x, top + 1.5, BARS_HEIGHT))
     rows = tuple(_row(day, found.get(day)) for day in reversed(days))
     troubled = [row for row in rows if row.trouble]
     unseen = codes.count("-")
     return Bars(
         width=count * (BAR_WIDTH + BAR_GAP) - BAR_GAP,
         height=BARS_HEIGHT,
-        up="".join(up),
+        stub=STUB,
+        up=_dashes(whole, "up", BARS_HEIGHT / 2),
+        rest="".join(rest),
         down="".join(down),
-        unknown="".join(unknown),
+        unknown=_dashes(whole, "unknown", BARS_HEIGHT - STUB / 2),
         label=_days_in_words(count, len(troubled), unseen),
         first=days[0],
-        code=" ".join(codes),
+        code=" ".join(one if times == 1 else f"{one}*{times}" for one, times in _repeats(codes)),
         rows=rows,
         calm=count - len(troubled) - unseen,
         unseen=unseen,
@@ -210,12 +224,27 @@ def _range(values: Sequence[float]) -> str:
 def _places(run: Sequence[HourPoint], begin: datetime, hours: int) -> list[float]:
     """Where a run of hours is drawn; a single hour is a dash, which a point would not be."""
     places = [_place(one.hour, begin, hours) for one in run]
-    return places if len(run) > 1 else [places[0] - 1.5, places[0] + 1.5]
+    return places if len(run) > 1 else [places[0] - 3, places[0] + 3]
 
 
 def _path(places: Sequence[float], values: Sequence[float], top: float) -> list[str]:
     shown = values if len(values) > 1 else [values[0], values[0]]
-    return [f"{x:.1f} {_height(value, top):.1f}" for x, value in zip(places, shown, strict=True)]
+    return [f"{x:.0f} {_height(value, top):.0f}" for x, value in zip(places, shown, strict=True)]
+
+
+def _repeats(words: Sequence[str]) -> list[tuple[str, int]]:
+    return [(word, len(list(same))) for word, same in groupby(words)]
+
+
+def _dashes(words: Sequence[str], wanted: str, y: float) -> str:
+    """A line through each run of bars that are alike; its dashes begin anew each time."""
+    path, place = [], 0
+    for word, times in _repeats(words):
+        if word == wanted:
+            length = times * (BAR_WIDTH + BAR_GAP) - BAR_GAP
+            path.append(f"M{place * (BAR_WIDTH + BAR_GAP)} {y:g}h{length}")
+        place += times
+    return "".join(path)
 
 
 def _bar(x: float, top: float, bottom: float) -> str:
@@ -224,13 +253,14 @@ def _bar(x: float, top: float, bottom: float) -> str:
 
 def _row(day: date, parts: DayParts | None) -> DayRow:
     if parts is None or parts.share is None:
-        return DayRow(date=day, share="unknown", down="", unknown="all day", trouble=False)
+        return DayRow(date=day, share="unknown", down="", unknown="all day", seen=False, trouble=False)
     nothing = timedelta(0)
     return DayRow(
         date=day,
         share=share(parts.share),
         down=age(parts.down) if parts.down > nothing else "",
         unknown=age(parts.unknown) if parts.unknown >= timedelta(minutes=1) else "",
+        seen=True,
         trouble=parts.down > nothing,
     )
 
@@ -260,4 +290,4 @@ def _place(hour: datetime, begin: datetime, hours: int) -> float:
 
 
 def _height(value: float, top: float) -> float:
-    return CHART_HEIGHT - 1 - (CHART_HEIGHT - 4) * value / top
+    return CHART_HEIGHT - 2 - (CHART_HEIGHT - 8) * value / top

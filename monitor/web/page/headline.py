@@ -24,7 +24,7 @@ def tell(
         return Headline(
             tone=Tone.WARN if urgent else Tone.UNKNOWN,
             text="No purpose is served yet.",
-            more=asked,
+            more=asked if urgent or later else "How to begin stands below.",
             title="nothing served yet",
             news=news,
         )

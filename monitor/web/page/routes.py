@@ -1,5 +1,6 @@
 """The status page: everything at `/`, one provider at `/providers/TYPE/ID`, and the files they need."""
 
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 from fastapi import APIRouter, HTTPException
@@ -7,8 +8,9 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from monitor.domain.access import Caller
+from monitor.web.page.act_form import read_ref
 from monitor.web.page.assets import ASSETS
-from monitor.web.page.home import make_home
+from monitor.web.page.home import Made, make_home, make_provider
 from monitor.web.page.render import answer, person
 from monitor.web.page.routes_login import login_page
 from monitor.web.page.view_providers import Filter
@@ -34,14 +36,30 @@ async def front(request: Request) -> Response:
 
 async def render_home(request: Request) -> Response:
     """The page for whoever asks; the query string says which providers."""
+    wanted = Filter.read(request.query_params)
+
+    async def make(admin: bool, anew: bool) -> Made | None:
+        return await make_home(request, wanted, admin=admin, anew=anew)
+
+    return await _render(request, make)
+
+
+async def provider(request: Request) -> Response:
+    """One provider: how it fares, its days, and its last probes."""
+    ref = read_ref(f"{request.path_params['type']}:{request.path_params['id']}")
+    if ref is None:
+        raise HTTPException(404, "the address names no provider: go by the status page")
+
+    async def make(admin: bool, anew: bool) -> Made | None:
+        return await make_provider(request, ref, admin=admin, anew=anew)
+
+    return await _render(request, make)
+
+
+async def _render(request: Request, make: Callable[[bool, bool], Awaitable[Made | None]]) -> Response:
     context: dict[str, Any] = person(request)
     try:
-        made = await make_home(
-            request,
-            Filter.read(request.query_params),
-            admin=context["is_admin"],
-            anew=bool(context["said"]),
-        )
+        made = await make(context["is_admin"], bool(context["said"]))
     except STORE_ERRORS:
         made = None
     if made is None:
@@ -84,4 +102,5 @@ async def static(request: Request) -> Response:
 
 # Plain routes, because FastAPI's own leave HEAD out.
 router.add_route("/", front, methods=["GET"])
+router.add_route("/providers/{type}/{id}", provider, methods=["GET"])
 router.add_route("/static/{name}", static, methods=["GET"])

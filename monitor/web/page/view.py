@@ -2,10 +2,12 @@
 
 from collections.abc import Callable, Mapping
 
+from monitor.domain.outcome import OUTCOME_WORDS, VOTES, ProbeResult, Vote
 from monitor.domain.policy import Policy
 from monitor.domain.provider import ProviderRef, Purpose
+from monitor.domain.target import ProbeKind
 from monitor.storage.daemons import DaemonRow
-from monitor.storage.page import PageRecord
+from monitor.storage.page import PageRecord, ProviderRecord
 from monitor.storage.present import explain_noted
 from monitor.storage.status import Status
 from monitor.web.page.asks import collect, is_alive
@@ -13,8 +15,10 @@ from monitor.web.page.headline import tell
 from monitor.web.page.view_events import merge, view_events
 from monitor.web.page.view_providers import view_facts, view_provider
 from monitor.web.page.view_purposes import view_purpose
-from monitor.web.page.views import DaemonView, PageView, PurposeView, Shelf
-from monitor.web.page.words import age, is_purpose
+from monitor.web.page.views import DaemonView, PageView, ProbeView, ProviderPageView, PurposeView, Shelf
+from monitor.web.page.words import Tone, age, is_purpose, seconds
+
+_VOTE_TONES = {Vote.PASS: Tone.OK, Vote.FAILURE: Tone.BAD, Vote.BLOCK: Tone.BAD}
 
 
 def view_page(
@@ -47,6 +51,31 @@ def view_page(
         events_since=record.since,
         daemons=tuple(view_daemon(status, one) for one in status.daemons),
         state=_state(status),
+    )
+
+
+def view_provider_page(record: ProviderRecord) -> ProviderPageView:
+    """Everything that a provider's own page shows."""
+    status = record.status
+    return ProviderPageView(
+        as_of=status.as_of,
+        provider=view_provider(status, record.shown, view_facts(status, record.told), record.drawn),
+        probes=tuple(_probe(one) for one in record.results),
+    )
+
+
+def _probe(result: ProbeResult) -> ProbeView:
+    vote = VOTES[result.outcome]
+    return ProbeView(
+        at=result.started_at,
+        purpose=str(result.target.purpose or ""),
+        kind="probe" if result.kind is ProbeKind.DEEP else "free check",
+        tone=_VOTE_TONES.get(vote, Tone.WARN),
+        outcome=OUTCOME_WORDS[result.outcome],
+        latency=seconds(result.latency_seconds),
+        ttft=seconds(result.ttft_seconds),
+        status="" if result.http_status is None else str(result.http_status),
+        detail=result.detail,
     )
 
 

@@ -178,6 +178,30 @@ class ProviderView:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ProbeView:
+    """One result of a provider."""
+
+    at: datetime
+    purpose: str
+    kind: str
+    tone: Tone
+    outcome: str
+    latency: str
+    ttft: str
+    status: str
+    detail: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProviderPageView:
+    """A provider's own page."""
+
+    as_of: datetime
+    provider: ProviderView
+    probes: tuple[ProbeView, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class EvidenceView:
     """One result that a move rests on."""
 

@@ -11,7 +11,13 @@
   let tip = null;
   let shown = null; // the bars whose day is told
 
-  const codes = (bars) => bars.dataset.days.split(" ");
+  // A day each, the oldest first; `code*5` stands for five in a row.
+  function codes(bars) {
+    return bars.dataset.days.split(" ").flatMap((one) => {
+      const [code, times] = one.split("*");
+      return Array(Number(times || 1)).fill(code);
+    });
+  }
 
   function age(minutes) {
     const hours = Math.floor(minutes / 60);
