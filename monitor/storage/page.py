@@ -20,8 +20,11 @@ from monitor.storage.status import ProviderStatus, Status, read_status
 from monitor.storage.status_words import find_provider
 from monitor.storage.uptime import page_results
 
-READINGS_SPAN = timedelta(days=2)
+READINGS_SPAN = timedelta(hours=6)
 """A provider that has told nothing of its credit for longer is said to have told nothing."""
+
+READINGS_SPAN_ASKED = timedelta(hours=1)
+"""The same of those that are not shown: of a thousand, the last hour alone is looked through."""
 
 _TOLD = [kind for kind in EntryKind if kind is not EntryKind.SETTLED]
 
@@ -96,12 +99,15 @@ async def read_page(
         rows = [Purpose(one.purpose) for one in status.purposes if one.purpose in known]
         purposes = {one: await _read_purpose(connection, one, since, now) for one in rows}
         shown = tuple(choose(status))
+        refs = {one.ref for one in shown}
+        others = [one for one in status.providers if one.ref not in refs and one.enabled]
         return PageRecord(
             status=status,
             since=since,
             purposes=purposes,
             shown=shown,
-            told=await read_told(connection, status.providers, now),
+            told=await read_told(connection, others, now, READINGS_SPAN_ASKED)
+            | await read_told(connection, shown, now),
             drawn=await read_drawn(connection, now, targets_of(shown), purposes=True),
         )
 
@@ -149,9 +155,9 @@ async def read_provider(connection: Any, ref: ProviderRef, results: int) -> Prov
 
 
 async def read_told(
-    connection: Any, providers: Sequence[ProviderStatus], now: datetime
+    connection: Any, providers: Sequence[ProviderStatus], now: datetime, span: timedelta = READINGS_SPAN
 ) -> dict[ProviderRef, Told]:
-    """What providers told last of their credit, limits and certificates."""
+    """What providers told last of their credit, limits and certificates, within a span that ends now."""
     targets = targets_of(providers)
     rows = await connection.fetch(
         QUERIES["page_readings"],
@@ -159,7 +165,7 @@ async def read_told(
         [ref.id for ref, _ in targets],
         [str(purpose or NO_PURPOSE) for _, purpose in targets],
         [str(kind) for kind in ProbeKind],
-        now - READINGS_SPAN,
+        now - span,
     )
     newest: dict[ProviderRef, dict[str, Any]] = {}
     for row in rows:

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from itertools import groupby
+from typing import NamedTuple
 
 from monitor.web.page.words import age, counted, listed, seconds, share
 
@@ -15,14 +16,12 @@ LEAST_SHOWN = 0.25
 _DAY, _MINUTE = timedelta(days=1), timedelta(minutes=1)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DayParts:
-    """A day: how much of it something was up, down, and not known."""
+class DayParts(NamedTuple):
+    """A day: for how many minutes of it something was up, down, and not known."""
 
-    date: date
-    up: timedelta
-    down: timedelta
-    unknown: timedelta
+    up: int
+    down: int
+    unknown: int
 
     @property
     def share(self) -> float | None:
@@ -39,8 +38,6 @@ class DayRow:
     share: str
     down: str
     unknown: str
-    seen: bool
-    trouble: bool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,8 +60,9 @@ class Bars:
         first: the first day.
         code: each day's minutes `up,down,unknown`, separated by blanks; `-` for a day without data; `*5`
             after it when five in a row are the same.
-        rows: the days in words, the newest first.
+        days: those with data, the oldest first.
         calm: how many days had nothing to tell.
+        trouble: on how many something was down.
         unseen: how many had no data.
     """
 
@@ -78,19 +76,25 @@ class Bars:
     label: str
     first: date
     code: str
-    rows: tuple[DayRow, ...]
+    days: tuple[tuple[date, DayParts], ...]
     calm: int
+    trouble: int
     unseen: int
 
     @property
     def known(self) -> tuple[DayRow, ...]:
-        """The days with data."""
-        return tuple(row for row in self.rows if row.seen)
+        """The days with data, the newest first."""
+        return tuple(_row(day, parts) for day, parts in reversed(self.days))
 
     @property
     def troubled(self) -> tuple[DayRow, ...]:
-        """The days on which something was down."""
-        return tuple(row for row in self.rows if row.trouble)
+        """Those on which something was down."""
+        return self.last_troubled(len(self.days))
+
+    def last_troubled(self, most: int = 10) -> tuple[DayRow, ...]:
+        """The last of them."""
+        down = [one for one in self.days if one[1].down]
+        return tuple(_row(day, parts) for day, parts in reversed(down[-most:]))
 
 
 def draw_days(found: Mapping[date, DayParts], today: date, count: int = 90) -> Bars:
@@ -102,23 +106,25 @@ def draw_days(found: Mapping[date, DayParts], today: date, count: int = 90) -> B
         count: how many.
     """
     days = [today - (count - 1 - n) * _DAY for n in range(count)]
+    seen: list[tuple[date, DayParts]] = []
     rest, down, codes, whole = [], [], [], []
     for n, day in enumerate(days):
         x, parts = n * (BAR_WIDTH + BAR_GAP), found.get(day)
-        if parts is None or parts.share is None:
+        if parts is None or parts.up + parts.down == 0:
             codes.append("-")
             whole.append("unknown")
             continue
-        codes.append(",".join(str(one // _MINUTE) for one in (parts.up, parts.down, parts.unknown)))
-        whole.append("" if parts.down > timedelta(0) else "up")
-        if parts.down > timedelta(0):
-            top = round(BARS_HEIGHT * max(1 - parts.share, LEAST_SHOWN), 1)
+        seen.append((day, parts))
+        codes.append(f"{parts.up},{parts.down},{parts.unknown}")
+        whole.append("" if parts.down else "up")
+        if parts.down:
+            share_down = parts.down / (parts.up + parts.down)
+            top = round(BARS_HEIGHT * max(share_down, LEAST_SHOWN), 1)
             down.append(_bar(x, 0, top))
-            if top + 1.5 < BARS_HEIGHT and parts.up > timedelta(0):
+            if top + 1.5 < BARS_HEIGHT and parts.up:
                 rest.append(_bar(x, top + 1.5, BARS_HEIGHT))
-    rows = tuple(_row(day, found.get(day)) for day in reversed(days))
-    troubled = [row for row in rows if row.trouble]
-    unseen = codes.count("-")
+    troubled = sum(1 for _, parts in seen if parts.down)
+    unseen = count - len(seen)
     return Bars(
         width=count * (BAR_WIDTH + BAR_GAP) - BAR_GAP,
         height=BARS_HEIGHT,
@@ -127,17 +133,17 @@ def draw_days(found: Mapping[date, DayParts], today: date, count: int = 90) -> B
         rest="".join(rest),
         down="".join(down),
         unknown=_dashes(whole, "unknown", BARS_HEIGHT - STUB / 2),
-        label=_days_in_words(count, len(troubled), unseen),
+        label=_days_in_words(count, troubled, unseen),
         first=days[0],
         code=" ".join(one if times == 1 else f"{one}*{times}" for one, times in _repeats(codes)),
-        rows=rows,
-        calm=count - len(troubled) - unseen,
+        days=tuple(seen),
+        calm=len(seen) - troubled,
+        trouble=troubled,
         unseen=unseen,
     )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class HourPoint:
+class HourPoint(NamedTuple):
     """An hour's typical and slow value, and the typical time to the first token, in seconds."""
 
     hour: datetime
@@ -251,17 +257,12 @@ def _bar(x: float, top: float, bottom: float) -> str:
     return f"M{x} {top:g}h{BAR_WIDTH}V{bottom:g}h-{BAR_WIDTH}z"
 
 
-def _row(day: date, parts: DayParts | None) -> DayRow:
-    if parts is None or parts.share is None:
-        return DayRow(date=day, share="unknown", down="", unknown="all day", seen=False, trouble=False)
-    nothing = timedelta(0)
+def _row(day: date, parts: DayParts) -> DayRow:
     return DayRow(
         date=day,
         share=share(parts.share),
-        down=age(parts.down) if parts.down > nothing else "",
-        unknown=age(parts.unknown) if parts.unknown >= timedelta(minutes=1) else "",
-        seen=True,
-        trouble=parts.down > nothing,
+        down=age(parts.down * _MINUTE) if parts.down else "",
+        unknown=age(parts.unknown * _MINUTE) if parts.unknown else "",
     )
 
 
@@ -285,7 +286,7 @@ def _runs(points: Sequence[HourPoint]) -> list[list[HourPoint]]:
 
 
 def _place(hour: datetime, begin: datetime, hours: int) -> float:
-    share_passed = (hour + timedelta(minutes=30) - begin) / (hours * timedelta(hours=1))
+    share_passed = ((hour - begin).total_seconds() + 1800) / (hours * 3600)
     return min(max(share_passed, 0.0), 1.0) * CHART_WIDTH
 
 

@@ -1,18 +1,22 @@
 """Uptimes, days and hours as the page shows them: spans in words, bars and small charts."""
 
-from collections.abc import Iterable, Mapping
-from datetime import UTC, date, datetime, time, timedelta
+from bisect import bisect_left
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import date, datetime, timedelta
+from itertools import accumulate
+from math import ceil
 
-from monitor.domain.histogram import Histogram
+from monitor.domain.histogram import bucket_seconds
 from monitor.domain.provider import Purpose
 from monitor.domain.target import TargetId
 from monitor.domain.uptime import MINUTE, SPANS, Uptime
 from monitor.storage.drawn import Drawn, DrawnHours
+from monitor.storage.uptime import day_begin
 from monitor.web.page.charts import Bars, Chart, DayParts, HourPoint, draw_days, draw_hours
 from monitor.web.page.views import Span
 from monitor.web.page.words import age, share
 
-_DAY = timedelta(days=1)
+MINUTES_A_DAY = 24 * 60
 _NAMES = {"24h": "24 h", "7d": "7 d", "30d": "30 d", "90d": "90 d"}
 ALMOST_ALL = 0.95
 """Less of a span than this is known: then it says of how much it tells."""
@@ -65,23 +69,23 @@ def _spans(uptimes: Mapping[str, Uptime]) -> tuple[Span, ...]:
 
 
 def _bars(days: Iterable[tuple[date, int, int]], now: datetime) -> Bars:
-    found = {}
+    found, midnight = {}, day_begin(now)
+    today = midnight.date()
     for day, up, down in days:
-        begun = min(now - datetime.combine(day, time(), UTC), _DAY)
-        known = (up + down) * MINUTE
-        found[day] = DayParts(
-            date=day, up=up * MINUTE, down=down * MINUTE, unknown=max(begun - known, timedelta(0))
-        )
-    return draw_days(found, now.astimezone(UTC).date())
+        begun = MINUTES_A_DAY if day < today else (now - midnight) // MINUTE + 1
+        found[day] = DayParts(up, down, max(begun - up - down, 0))
+    return draw_days(found, today)
 
 
 def _points(found: DrawnHours) -> Iterable[HourPoint]:
     for hour, latency, ttft in zip(found.hours, found.latency, found.ttft, strict=True):
-        seen = _unpack(latency)
-        p50, p95 = seen.quantile(0.5), seen.quantile(0.95)
-        if p50 is not None and p95 is not None:
-            yield HourPoint(hour=hour, p50=p50, p95=p95, first=_unpack(ttft).quantile(0.5))
+        if latency:
+            p50, p95 = _quantiles(latency, (0.5, 0.95))
+            yield HourPoint(hour, p50, p95, _quantiles(ttft, (0.5,))[0] if ttft else None)
 
 
-def _unpack(text: str) -> Histogram:
-    return Histogram.unpack([int(one) for one in text.split(",")] if text else ())
+def _quantiles(packed: str, wanted: Sequence[float]) -> list[float]:
+    """As `Histogram.quantile` has them, without unpacking: a page wants thousands."""
+    numbers = [int(one) for one in packed.split(",")]
+    places, counts = numbers[::2], list(accumulate(numbers[1::2]))
+    return [bucket_seconds(places[bisect_left(counts, max(1, ceil(q * counts[-1])))]) for q in wanted]
