@@ -255,6 +255,16 @@ def test_it_comes_back_after_kill_9(service: Unit) -> None:
     assert service.process() in sql(service.machine, "SELECT pid FROM monitor.daemons WHERE role = 'active'")
 
 
+def test_its_database_that_loses_a_process_recovers_beneath_it(service: Unit) -> None:
+    machine, process, since = service.machine, service.process(), service.now()
+    # As the kernel does it, for want of memory.
+    script = 'kill -9 "$(basename "$(dirname "$(grep -l checkpointer /proc/[0-9]*/cmdline | head -n 1)")")"'
+    machine.run("sh", "-c", script)
+    machine.until(lambda: "database_session_lost" in service.journal(since), 20, "the loss")
+    machine.until(lambda: '"leading"' in service.journal(since), 20, "the recovery")
+    assert (service.process(), service.show("ActiveState")) == (process, "active")
+
+
 def test_the_watchdog_ends_a_frozen_one(service: Unit) -> None:
     frozen, since = service.process(), service.now()
     service.systemctl("kill", "--signal=STOP", "--kill-whom=main")
@@ -324,6 +334,10 @@ def test_a_database_that_is_away_at_boot_is_waited_for_with_secrets_from_credent
     )
     machine.until(lambda: away.show("StatusText") == "chat: gpu_two (healthy)", 30, "a probe by that key")
 
+    # A command that is told where the service's settings are finds the same database.
+    places = {"MONITOR_CONFIG": CONFIGURATION, "CREDENTIALS_DIRECTORY": CREDENTIALS}
+    assert "gpu_two" in machine.run(PROGRAM, "status", environment=places)
+
     others = f"cat /run/credentials/{NAME}/encryption_key"
     refused = machine.run("setpriv", "--reuid=nobody", "--clear-groups", "sh", "-c", others, code=1)
     assert "ermission denied" in refused
@@ -390,3 +404,23 @@ def test_it_stops_in_time_while_its_database_hangs_and_stores_everything_later(
         30,
         "what had waited on disk",
     )
+
+
+def test_its_database_can_be_opened_to_one_group_by_the_lines_of_the_example(quick: Unit) -> None:
+    machine = quick.machine
+    example = machine.run("cat", f"{UNIT}.d/local.conf")
+    block = re.search(r"^# An application of this machine.*?\n\n", example, re.MULTILINE | re.DOTALL)
+    assert block is not None
+    settings = [line[1:] for line in block[0].splitlines() if re.match(r"#\w+=", line)]
+    steps = re.search(r"^#   (systemctl stop.*)$", block[0], re.MULTILINE)
+    assert steps is not None
+    machine.run("sh", "-c", steps[1])
+    machine.run("sh", "-c", "groupadd --system app && useradd --system --gid app app")
+    machine.write(f"{UNIT}.d/group.conf", "\n".join(["[Service]", *settings, ""]))
+    machine.run("systemctl", "daemon-reload")
+    quick.systemctl("start")
+    ask = f"--clear-groups {POSTGRESQL}/psql '{EMBEDDED}' -tAc 'SELECT 7'"
+    assert machine.run("sh", "-c", f"setpriv --reuid=app --regid=app {ask}").strip() == "7"
+    refused = machine.run("sh", "-c", f"setpriv --reuid=nobody --regid=nogroup {ask}", code=2)
+    assert "Permission denied" in refused
+    quick.systemctl("stop")
