@@ -203,4 +203,8 @@ def storage(folder: Path) -> Iterator[Storage]:
     try:
         yield Storage(folder)
     finally:
+        # A build that was broken off leaves mounts, and whoever cleans up after us would stumble over them.
+        mounts = [line.split()[1] for line in Path("/proc/mounts").read_text().splitlines()]
+        for place in reversed([one for one in mounts if Path(one).is_relative_to(folder)]):
+            subprocess.run([installed("umount"), "--lazy", place], check=True)
         shutil.rmtree(folder)
