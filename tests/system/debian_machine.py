@@ -16,6 +16,7 @@ from tests.system.packages import installed
 _BOOT_SECONDS = 60.0
 _STOP_SECONDS = 30.0
 _RETRY_SECONDS = 0.1
+_HIERARCHIES = (Path("/sys/fs/cgroup"), Path("/sys/fs/cgroup/systemd"), Path("/sys/fs/cgroup/unified"))
 _ENVIRONMENT = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "HOME": "/root", "LANG": "C.UTF-8"}
 
 
@@ -137,8 +138,15 @@ def booted(tree: Path, folder: Path, binds: Mapping[Path, str]) -> Iterator[Mach
         *(f"--bind-ro={source}:{place}" for source, place in binds.items()),
     ]
     console = folder / "console"
+    groups = _own_groups(name)
+    enter = 'for one in $0; do echo $$ >"$one/cgroup.procs"; done; exec "$@"'
     with console.open("wb") as output:
-        process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=output, stderr=output)
+        process = subprocess.Popen(
+            ["/bin/sh", "-c", enter, " ".join(map(str, groups)), *command],
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=output,
+        )
     try:
         machine = Machine(tree, _init_of(process, console))
         state = machine.run("systemctl", "is-system-running", "--wait", code=None, seconds=_BOOT_SECONDS)
@@ -153,6 +161,20 @@ def booted(tree: Path, folder: Path, binds: Mapping[Path, str]) -> Iterator[Mach
             process.wait()
         # It leaves that behind where /run is no file system of its own.
         shutil.rmtree(f"/run/systemd/nspawn/propagate/{name}", ignore_errors=True)
+        for group in groups:
+            for inner in (*sorted(group.rglob("*"), reverse=True), group):
+                if inner.is_dir():
+                    inner.rmdir()
+
+
+def _own_groups(name: str) -> list[Path]:
+    """A control group in each hierarchy that systemd keeps: with ours it would share those of another machine."""
+    found = []
+    for hierarchy in _HIERARCHIES:
+        if (hierarchy / "cgroup.procs").exists():
+            found.append(hierarchy / name)
+            found[-1].mkdir()
+    return found
 
 
 def _init_of(process: subprocess.Popen[bytes], console: Path) -> int:
