@@ -168,7 +168,7 @@ def booted(tree: Path, folder: Path, binds: Mapping[Path, str]) -> Iterator[Mach
 
 
 def _own_groups(name: str) -> list[Path]:
-    """A control group in each hierarchy that systemd keeps: with ours it would share those of another machine."""
+    """A control group in each hierarchy of systemd: within ours it would share those of another machine."""
     found = []
     for hierarchy in _HIERARCHIES:
         if (hierarchy / "cgroup.procs").exists():
