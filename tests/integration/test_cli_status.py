@@ -1,6 +1,7 @@
 """`llm-monitor status` and `migrate` over a real database."""
 
 import asyncio
+import re
 from collections.abc import Mapping
 from dataclasses import replace
 from datetime import datetime, timedelta
@@ -131,8 +132,9 @@ async def test_status_tells_who_serves_and_how_everybody_is(database: Address, c
     assert providers[two]["targets"][0]["detail"] == "HTTP 500: server error"
     assert (providers[off]["enabled"], providers[off]["targets"]) == (False, [])
     assert [each["message"] for each in told["problems"]] == ["ai_server:9 (x): base_url is empty"]
-    for words in ("Every purpose is served.", "main gpu", "ok, 5 s ago", "disabled", "base_url", "0.250 s"):
-        assert words in page.out.replace("ok, 6 s ago", "ok, 5 s ago").replace("ok, 7 s ago", "ok, 5 s ago")
+    for words in ("Every purpose is served.", "main gpu", "disabled", "base_url", "0.250 s"):
+        assert words in page.out
+    assert re.search(r"\bok, \d+ s ago", page.out)
 
 
 async def test_a_purpose_that_is_down_or_stranded_is_exit_1(database: Address, connection: Any) -> None:
