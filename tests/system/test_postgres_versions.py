@@ -23,12 +23,9 @@ from tests.system.packages import installed
 TESTED = (
     "storage_migrations",
     "storage_notify",
-    "storage_providers",
-    "storage_records",
     "storage_results",
     "switch",
     "rollups",
-    "rollups_kept",
     "listener",
 )
 """Migrations and adoption, triggers and LISTEN, results and partitions, the transaction of a move, sums."""
