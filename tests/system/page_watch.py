@@ -20,7 +20,6 @@ LOOKS: dict[str, tuple[Scheme, dict[str, int]]] = {
     "light": ("light", DESKTOP),
     "dark": ("dark", DESKTOP),
     "phone": ("light", PHONE),
-    "phone-dark": ("dark", PHONE),
 }
 
 

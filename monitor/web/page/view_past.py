@@ -80,11 +80,11 @@ def _bars(days: Iterable[tuple[date, int, int]], now: datetime) -> Bars:
 def _points(found: DrawnHours) -> Iterable[HourPoint]:
     for hour, latency, ttft in zip(found.hours, found.latency, found.ttft, strict=True):
         if latency:
-            p50, p95 = _quantiles(latency, (0.5, 0.95))
-            yield HourPoint(hour, p50, p95, _quantiles(ttft, (0.5,))[0] if ttft else None)
+            p50, p95 = quantiles(latency, (0.5, 0.95))
+            yield HourPoint(hour, p50, p95, quantiles(ttft, (0.5,))[0] if ttft else None)
 
 
-def _quantiles(packed: str, wanted: Sequence[float]) -> list[float]:
+def quantiles(packed: str, wanted: Sequence[float]) -> list[float]:
     """As `Histogram.quantile` has them, without unpacking: a page wants thousands."""
     numbers = [int(one) for one in packed.split(",")]
     places, counts = numbers[::2], list(accumulate(numbers[1::2]))

@@ -14,7 +14,7 @@
   const LOOK = 15_000; // latencies and ages change without news
   const LOOK_HIDDEN = 60_000; // for the tab's title and icon alone
   const LONGEST_WAIT = 30_000;
-  const PATIENCE = 10_000;
+  const PATIENCE = 20_000; // longer than the daemon waits for a database that hangs
   const SETTLE = 5000; // a connection that is back sooner is nothing to read aloud
   const STEADY = 10_000; // a stream that was cut sooner is tried less and less often
   const STAYS_AWAY = "away";
