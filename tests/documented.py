@@ -64,11 +64,17 @@ def fences() -> Iterator[tuple[str, Token]]:
 
 
 def commands() -> Iterator[Documented]:
-    """What stands in blocks of the language `sh`, one command a line; a backslash joins the next one."""
+    """What stands in blocks of the language `sh`, one command a line; a backslash joins the next one.
+
+    In blocks of the language `console`, which show answers too, what stands behind a prompt.
+    """
     for place, fence in fences():
-        if fence.info != "sh":
+        lines = fence.content.replace("\\\n", " ").splitlines()
+        if fence.info == "console":
+            lines = [line.removeprefix("$ ") for line in lines if line.startswith("$ ")]
+        elif fence.info != "sh":
             continue
-        for line in fence.content.replace("\\\n", " ").splitlines():
+        for line in lines:
             words = shlex.split(line, comments=True)
             if words:
                 # Quotes and substitutions stay as they are: only the comment goes.

@@ -16,20 +16,7 @@ from tests.documented import ELSEWHERE, PROGRAM, Documented, commands, fences, m
 
 RUN = {PROGRAM, f".venv/bin/{PROGRAM}", "curl", "cat"}
 """Programs whose commands tests/system/test_documented_commands.py runs."""
-LANGUAGES = {
-    "sh",
-    "ini",
-    "toml",
-    "sql",
-    "python",
-    "json",
-    "yaml",
-    "promql",
-    "http",
-    "text",
-    "dockerfile",
-    "diff",
-}
+LANGUAGES = {"sh", "console", "ini", "toml", "sql", "python", "json", "yaml", "promql", "http", "text"}
 GROUP = typer.main.get_command(app)
 
 
