@@ -53,7 +53,7 @@ test: check
 	@$(BIN)/pytest -m alone
 
 test-system: $(VENV)/.test-installed
-	@$(BIN)/pytest tests/system
+	@$(BIN)/pytest -n $(WORKERS) tests/system
 
 docs: $(VENV)/.test-installed
 	@$(BIN)/python -m tests.write_docs
