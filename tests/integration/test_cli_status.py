@@ -190,6 +190,24 @@ async def test_a_database_never_migrated_is_told_so_and_migrate_mends_it(empty_d
     assert (await llm_monitor("status", env=env)).code == 1
 
 
+async def test_a_newer_database_is_lived_with_or_refused_as_it_says(
+    database: Address, connection: Any
+) -> None:
+    env = environment(database)
+    await connection.execute(
+        "INSERT INTO monitor.migrations (number, name, checksum) VALUES (999, '0999_later', 'x')"
+    )
+    check = await llm_monitor("migrate", "--check", env=env)
+    newer = "the database is newer than this program, which can live with it: 0999_later"
+    assert (check.code, check.out) == (0, f"nothing is pending\n{newer}\n")
+    told = await llm_monitor("migrate", "--check", "--json", env=env)
+    assert told.json == {"pending": [], "newer": ["0999_later"]}
+    assert (await llm_monitor("migrate", env=env)).code == 0
+    await connection.execute("UPDATE monitor.migrations SET oldest = 999 WHERE number = 999")
+    for arguments in (("migrate", "--check"), ("migrate",)):
+        assert "install the newer release" in (await llm_monitor(*arguments, env=env)).refused()
+
+
 async def test_a_role_without_rights_is_told_so(database: Address, connection: Any) -> None:
     role = f"poor_{database.database}"
     await connection.execute(f"CREATE ROLE {role} LOGIN")
