@@ -26,6 +26,7 @@ def older(request: pytest.FixtureRequest, open_folder: Path) -> Path:
     return older_program(FIRST_MIGRATIONS if request.param == "first" else last_schema(), open_folder)
 
 
+@pytest.mark.timeout(400)  # three daemons one after the other, on a machine that runs other tests beside it
 async def test_an_older_daemon_probes_on_while_its_database_is_migrated_and_hands_over(
     older: Path, empty_database: Address
 ) -> None:
