@@ -223,6 +223,9 @@ async def test_a_name_is_text_wherever_it_stands(reader: Reader) -> None:
     await reader.rows.set_active("chat", "ai_server:1")
     await fill_past(reader.rows.connection, moves=False)
     await reader.believe("ai_server:1", "down", "timeout")
+    own, by = ProviderRef.parse("ai_server:1"), By("x", None, "cli")
+    await pin(reader.rows.connection, Purpose.CHAT, own, None, by, force=True)
+    assert f"chat is pinned to {HOSTILE}, which is not fit" in await reader.read()
     for path in ("/", "/providers/ai_server/1", "/?q=%22%3E%3Cscript%3Ealert(1)%3C/script%3E"):
         await reader.read(path)
         assert "<script>alert" not in reader.raw

@@ -83,6 +83,7 @@ def test_a_recorded_reason_is_told_with_names_and_words() -> None:
     names = {ProviderRef.parse("ai_server:1"): "gpu-1", ProviderRef.parse("api_key:12"): "openai/main"}
     told = reason_in_words("ai_server:1 is down: timeout; api_key:12 has passed", names.__getitem__)
     assert told == "gpu-1 is down: no answer in time; openai/main has passed"
+    assert reason_in_words("is blocked: auth", names.__getitem__) == "is blocked: its key is refused"
     assert reason_in_words("no timeout here, and my_ai_server:1", names.__getitem__) == (
         "no timeout here, and my_ai_server:1"
     )

@@ -3,12 +3,15 @@
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 
+from markupsafe import Markup
+
 from monitor.storage.status import Status
 from monitor.web.page.asks import is_alone
+from monitor.web.page.instants import ago
 from monitor.web.page.view_providers import tone_of
 from monitor.web.page.view_purposes import why_down
 from monitor.web.page.views import Ask, Headline, PurposeView
-from monitor.web.page.words import Tone, age, clock, listed, purposes_all
+from monitor.web.page.words import Tone, clock, listed, purposes_all
 
 RECENT = timedelta(hours=1)
 MOST_NAMED = 3
@@ -29,7 +32,7 @@ def tell(
             news=news,
         )
     if broken:
-        text = " ".join(_broken(status, broken))
+        text: str = Markup(" ").join(_broken(status, broken))
         names = listed([one.name for one in broken])
         return Headline(tone=Tone.BAD, text=text, more=asked, title=f"{names}: trouble", news=news)
     recent = _recent(purposes, status.as_of)
@@ -38,7 +41,7 @@ def tell(
     alone = any(is_alone(one) for one in purposes)
     tone = Tone.WARN if urgent or degraded or alone else Tone.UNKNOWN if unknown else Tone.OK
     if recent:
-        text = f"{listed(recent)}."
+        text = Markup("{}.").format(Markup(listed(recent)))  # noqa: S704 - each of them is escaped
     elif unknown:
         text = f"How {listed(unknown)} fares is not known yet."
     else:
@@ -58,34 +61,40 @@ def _news(purposes: Sequence[PurposeView], urgent: Sequence[Ask]) -> str:
     return "; ".join([*served, *sorted({one.about for one in urgent})])
 
 
-def _broken(status: Status, broken: Sequence[PurposeView]) -> list[str]:
+def _broken(status: Status, broken: Sequence[PurposeView]) -> list[Markup]:
     rows = {one.purpose: one for one in status.purposes}
-    told = []
+    told: list[Markup] = []
     stranded = [one for one in broken if one.stranded_since is not None]
     if stranded:
         began = min(one.stranded_since for one in stranded if one.stranded_since is not None)
         have = "has" if len(stranded) == 1 else "have"
         told.append(
-            f"{listed([one.name for one in stranded])} {have} nobody fit to serve since "
-            f"{clock(began, status.as_of)} ({age(status.as_of - began)})."
+            Markup("{} {} nobody fit to serve since {} ({}).").format(
+                listed([one.name for one in stranded]),
+                have,
+                clock(began, status.as_of),
+                ago(began, status.as_of),
+            )
         )
     for one in broken:
         if one.stranded_since is not None:
             continue
         if one.pinned and one.active is not None:
-            told.append(f"{one.name} is pinned to {one.active.name}, which is not fit to serve.")
+            pinned = Markup("{} is pinned to {}, which is not fit to serve.")
+            told.append(pinned.format(one.name, one.active.name))
         else:
-            told.append(f"{one.name} is down: {why_down(status, rows[one.name])}.")
+            told.append(Markup("{} is down: {}.").format(one.name, why_down(status, rows[one.name])))
     return told
 
 
-def _recent(purposes: Sequence[PurposeView], now: datetime) -> list[str]:
-    found = []
+def _recent(purposes: Sequence[PurposeView], now: datetime) -> list[Markup]:
+    found: list[Markup] = []
     for one in sorted(purposes, key=lambda one: one.since or now, reverse=True):
         if one.since is None or one.active is None or now - one.since > RECENT or not one.by_rule:
             continue
         left = f" from {one.left.name}" if one.left is not None else ""
-        found.append(f"{one.name} moved{left} to {one.active.name} {age(now - one.since)} ago")
+        moved = Markup("{} moved{} to {} {}")
+        found.append(moved.format(one.name, left, one.active.name, ago(one.since, now)))
     return found
 
 

@@ -108,8 +108,8 @@ def _candidate(
         ready=one.eligible,
         tone=Tone.WARN if tone is Tone.OK and (one.warnings or not one.eligible) else tone,
         word=one.health,
-        obstacle=one.obstacle,
-        outcome=OUTCOME_WORDS[last] if last is not None and last is not Outcome.OK else "",
+        obstacle=reason_in_words(one.obstacle, lambda ref: name_provider(status, ref, names).name),
+        outcome=OUTCOME_WORDS[last] if last not in (None, Outcome.OK) and "blocked" not in one.health else "",
         warnings=one.warnings,
     )
 

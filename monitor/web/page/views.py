@@ -28,7 +28,7 @@ class Headline:
 
     Attributes:
         tone: how it looks.
-        text: answers what is broken, who serves and whether anything is asked.
+        text: answers what is broken, who serves and whether anything is asked; where it has an age, markup.
         more: a second, smaller sentence; empty for none.
         title: short, for the browser's tab.
         news: changes when the sentence says something new, and not with the ages in it.

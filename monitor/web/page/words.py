@@ -12,6 +12,7 @@ from monitor.domain.provider import ProviderRef, Purpose
 
 _REF = re.compile(r"\b(?:ai_server|api_key):[0-9]{1,10}\b")
 _OUTCOME = re.compile(rf"(?<=: )(?:{'|'.join(Outcome)})\b")
+_BLOCK = re.compile(rf"(?<=blocked: )(?:{'|'.join(Block)})\b")
 
 NUMBERS = ("no", "one", "two", "three")
 
@@ -149,7 +150,8 @@ def reason_in_words(reason: str, name: Callable[[ProviderRef], str]) -> str:
         reason: such as `ai_server:1 is down: timeout`.
         name: how a provider is called.
     """
-    told = _OUTCOME.sub(lambda found: OUTCOME_WORDS[Outcome(found[0])], reason)
+    told = _BLOCK.sub(lambda found: BLOCK_WORDS[Block(found[0])], reason)
+    told = _OUTCOME.sub(lambda found: OUTCOME_WORDS[Outcome(found[0])], told)
     return _REF.sub(lambda found: name(ProviderRef.parse(found[0])), told)
 
 
