@@ -18,7 +18,7 @@ from pathlib import Path
 from tests.system.packages import installed, update_lists
 
 ROOT = Path(__file__).parents[2]
-PACKAGES = ("libnss-systemd", "python3", "python3-venv", "systemd", "systemd-sysv")
+PACKAGES = ("libnss-systemd", "passwd", "python3", "python3-venv", "systemd", "systemd-sysv")
 PROGRAM = Path("/opt/llm-monitor")
 """Where the program's environment lies in the tree; `bin/llm-monitor` is in it."""
 
