@@ -184,8 +184,8 @@ async def test_a_daemon_with_a_certificate_answers_over_tls(
 @pytest.mark.parametrize(
     ("cert", "key", "named"),
     [
-        ("a.crt", None, "MONITOR_TLS_KEY: is not set"),
-        (None, "a.key", "MONITOR_TLS_CERT: is not set"),
+        ("a.crt", None, "MONITOR_TLS_CERT: wants tls_key (MONITOR_TLS_KEY) too"),
+        (None, "a.key", "MONITOR_TLS_KEY: wants tls_cert (MONITOR_TLS_CERT) too"),
         ("a.crt", "b.key", "MONITOR_TLS_KEY"),
         ("missing.crt", "a.key", "MONITOR_TLS_CERT"),
         ("a.crt", "missing.key", "MONITOR_TLS_KEY"),
