@@ -7,7 +7,7 @@ from monitor.keyring import Keyring, generate
 from monitor.storage.address import Address
 from tests.application_rows import ApplicationRows
 from tests.command_line import environment, llm_monitor
-from tests.daemon import ROOT, RunningDaemon, running_daemon
+from tests.daemon import QUICK_POLICY, ROOT, RunningDaemon, running_daemon
 from tests.fault_server import FaultServer
 
 PAGE = ROOT / "docs" / "troubleshoot.md"
@@ -87,4 +87,6 @@ async def walk_the_failover(
 
     await daemon.until(moved, 60, "a move onto gpu-2")
     await walk.type("history chat --no-chart", 0)
-    await walk.type("replay chat --since 1h", 0)
+    # By the daemon's policy: under the default one it might not have moved yet.
+    policy = {f"MONITOR_POLICY_{name}": value for name, value in QUICK_POLICY.items()}
+    await walk.type("replay chat --since 1h", 0, **policy)
