@@ -35,9 +35,7 @@ def judge(report: dict[str, Any]) -> Verdict:
         return Verdict(1, (*found, *skipped))
     if skipped or not packages:
         told = f"{len(skipped)} of {len(packages)} packages could not be looked up: that is no all-clear"
-        mend = (
-            "the index must answer https://pypi.org/pypi/NAME/VERSION/json: run this where it can be reached"
-        )
+        mend = "the package index has to tell of known flaws: run this where the public one can be reached"
         return Verdict(2, (told, f"first of them: {skipped[0]}" if skipped else "the report is empty", mend))
     return Verdict(0, (f"nothing is known against the {len(packages)} packages of {LOCK.name}",))
 
