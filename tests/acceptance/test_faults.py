@@ -64,6 +64,7 @@ FAULTS = {
 }
 
 
+@pytest.mark.alone  # all thirty faults have to be seen at one moment
 @pytest.mark.timeout(180)
 async def test_every_fault_becomes_its_outcome_and_its_belief(database: Address, connection: Any) -> None:
     rows = ApplicationRows(connection)
