@@ -211,6 +211,10 @@ async def test_of_two_sidecars_one_decides_and_the_other_takes_over(
                 ports[env["MONITOR_PORT"]] = container
             leader = await _first_ready(ports)
             (standby,) = ports.keys() - {leader}
+            # The second may have nobody listening yet: its interpreter starts after the first one's.
+            await asyncio.to_thread(
+                ports[standby].until, lambda: _status(standby, "/healthz") == 200, 60, "life"
+            )
             assert await asyncio.to_thread(_status, standby, "/readyz") == 503
             healths = [await asyncio.to_thread(one.check_health) for one in ports.values()]
             assert [healthy for healthy, _ in healths] == [True, True], healths
