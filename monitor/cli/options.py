@@ -49,17 +49,22 @@ def read_settings(
     Raises:
         SettingsError: something cannot be used.
     """
-    from monitor.settings import load_settings
+    from monitor.settings import SettingsError, load_settings
+    from monitor.settings.sources import absolute
 
-    settings = load_settings(
-        config, os.environ if env is None else env, env_file, ignore_outside=ignore_outside
-    )
+    env = os.environ if env is None else env
+    if data_dir is not None:
+        try:
+            data_dir = absolute(data_dir)
+        except ValueError as error:
+            raise SettingsError(f"--data-dir: {error}") from None
+        env = {**env, "MONITOR_DATA_DIR": str(data_dir)}
+    settings = load_settings(config, env, env_file, ignore_outside=ignore_outside)
     for warning in settings.warnings if warn else ():
         print(f"llm-monitor: warning: {warning}", file=sys.stderr)
     if data_dir is None:
         return settings
-    folder = data_dir.expanduser().absolute()
-    return replace(settings, data_dir=folder, origins={**settings.origins, "data_dir": "--data-dir"})
+    return replace(settings, data_dir=data_dir, origins={**settings.origins, "data_dir": "--data-dir"})
 
 
 def quiet_logs(settings: "Settings") -> None:

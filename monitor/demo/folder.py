@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
+from monitor.settings.loading import default_data_dir
 from monitor.storage.embedded_folder import Folder
 
 LOCK = "demo.lock"
@@ -17,14 +18,7 @@ class DemoRefused(Exception):
 
 def default_folder(env: Mapping[str, str]) -> Path:
     """Beside the data folder of a real daemon, which it never touches."""
-    if os.geteuid() == 0:
-        return Path("/var/lib/llm-monitor-demo")
-    named = env.get("XDG_DATA_HOME", "")
-    home = env.get("HOME", "")
-    base = Path(named) if Path(named).is_absolute() else None
-    return (
-        base or (Path(home) if Path(home).is_absolute() else Path.home()) / ".local/share"
-    ) / "llm-monitor-demo"
+    return default_data_dir(env, "llm-monitor-demo")
 
 
 @contextmanager

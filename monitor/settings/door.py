@@ -10,7 +10,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, Validati
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from monitor.settings.names import SettingsError
-from monitor.settings.sources import Layer
+from monitor.settings.sources import Layer, absolute
 
 if TYPE_CHECKING:
     from pydantic_core import ErrorDetails
@@ -41,10 +41,7 @@ def _listen(value: Any) -> Any:
 def _path(path: Path) -> Path:
     if "\0" in str(path) or path == Path():
         raise ValueError("is no path; write one, as in /var/lib/llm-monitor, or leave it out")
-    try:
-        return path.expanduser().absolute()
-    except RuntimeError:
-        raise ValueError("names the home of nobody; write an absolute path") from None
+    return absolute(path)
 
 
 def _url(secret: SecretStr) -> SecretStr:
@@ -162,7 +159,7 @@ def open_door(layers: list[Layer]) -> Door:
 def _complaint(name: str, problem: "ErrorDetails") -> str:
     """What is wrong and the mend, in our words where pydantic's say only the one."""
     match problem["type"]:
-        case "int_parsing" | "int_type" | "int_from_float" | "int_parsing_size":
+        case "int_parsing" | "int_type" | "int_from_float" | "int_parsing_size" | "finite_number":
             return f"is no whole number; write one, as in {Door.model_fields[name].default}"
         case "greater_than_equal" | "less_than_equal":
             return f"is out of range; write one from {range_of(name)}"

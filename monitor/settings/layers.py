@@ -4,10 +4,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from monitor.settings.names import OUTSIDE
+from monitor.settings.names import OUTSIDE, SettingsError
 from monitor.settings.sources import (
     Given,
     Layer,
+    absolute,
     read_credentials,
     read_env_file,
     read_environment,
@@ -67,7 +68,10 @@ def read_layers(
         layers.append(read_credentials(Path(env["CREDENTIALS_DIRECTORY"]), warnings))
     layers += files
     if config is None and not ignore_outside and variables.get("MONITOR_CONFIG"):
-        config = Path(variables["MONITOR_CONFIG"]).expanduser()
+        try:
+            config = absolute(Path(variables["MONITOR_CONFIG"]))
+        except ValueError as error:
+            raise SettingsError(f"MONITOR_CONFIG: {error}") from None
     if config is not None:
         layers.append(read_toml(config, warnings))
     if ignore_outside:

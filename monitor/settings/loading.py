@@ -41,15 +41,25 @@ def load_settings(
     return _build(read.layers, read.variables, read.warnings)
 
 
-def default_data_dir(env: Mapping[str, str]) -> Path:
-    """Where data lives when nothing is said: /var/lib for root, else the XDG data home."""
+def default_data_dir(env: Mapping[str, str], name: str = "llm-monitor") -> Path:
+    """Where data lives when nothing is said: /var/lib for root, else the XDG data home.
+
+    Raises:
+        SettingsError: this account has no home.
+    """
     if os.geteuid() == 0:
-        return Path("/var/lib/llm-monitor")
+        return Path("/var/lib") / name
     named = env.get("XDG_DATA_HOME", "")
     if Path(named).is_absolute():
-        return Path(named) / "llm-monitor"
-    home = env.get("HOME", "")
-    return (Path(home) if Path(home).is_absolute() else Path.home()) / ".local/share/llm-monitor"
+        return Path(named) / name
+    home = Path(env.get("HOME", ""))
+    try:
+        return (home if home.is_absolute() else Path.home()) / ".local/share" / name
+    except RuntimeError:
+        raise SettingsError(
+            f"MONITOR_DATA_DIR: this account (uid {os.geteuid()}) has no home; "
+            "name a folder that it may write to there, or by --data-dir"
+        ) from None
 
 
 def _build(layers: list[Layer], env: Mapping[str, str], warnings: list[str]) -> Settings:

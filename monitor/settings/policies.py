@@ -67,7 +67,7 @@ def parse_duration(value: object) -> timedelta:
     """
     seconds: float | None = None
     if isinstance(value, int | float) and not isinstance(value, bool):
-        seconds = float(value)
+        seconds = float(value) if value <= _LONGEST_SECONDS else math.inf  # no float holds every whole number
     elif isinstance(value, str):
         text = value.strip().lower()
         if re.fullmatch(r"\d+(?:\.\d+)?", text):

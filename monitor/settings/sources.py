@@ -38,6 +38,18 @@ class Given:
 Layer = dict[str, Given]
 
 
+def absolute(path: Path) -> Path:
+    """A path as somebody wrote it, the `~` of a home included.
+
+    Raises:
+        ValueError: nobody has that home; what is wrong and the mend.
+    """
+    try:
+        return path.expanduser().absolute()
+    except RuntimeError:
+        raise ValueError("names the home of nobody; write an absolute path") from None
+
+
 def read_environment(
     env: Mapping[str, str], where: str, warnings: list[str], *, heed_files: bool = True
 ) -> tuple[Layer, Layer]:
@@ -88,11 +100,11 @@ def read_env_file(path: Path) -> dict[str, str]:
     Raises:
         SettingsError: it cannot be read.
     """
-    if not path.is_file():
-        raise SettingsError(
-            f"{path}: there is no such file; llm-monitor generate-key --env-file {path} makes one"
-        )
     try:
+        if not path.is_file():
+            raise SettingsError(
+                f"{path}: there is no such file; llm-monitor generate-key --env-file {path} makes one"
+            )
         with path.open(encoding="utf-8") as stream:
             values = dotenv_values(stream=stream, interpolate=False)
     except (OSError, UnicodeDecodeError) as error:
@@ -109,7 +121,13 @@ def read_credentials(folder: Path, warnings: list[str]) -> Layer:
         SettingsError: one can't be read.
     """
     layer: Layer = {}
-    if not folder.is_dir():
+    try:
+        there = folder.is_dir()
+    except OSError as error:
+        raise SettingsError(
+            f"CREDENTIALS_DIRECTORY: {folder} cannot be read ({_reason(error)}); mend its path or mode"
+        ) from None
+    if not there:
         warnings.append(f"CREDENTIALS_DIRECTORY: {folder} is no folder, and no credential was read")
         return layer
     for name in VARIABLES:
@@ -128,7 +146,8 @@ def read_secret(path: Path, named_by: str) -> str:
         SettingsError: it cannot be read.
     """
     try:
-        content = path.read_bytes()
+        with path.open("rb") as file:
+            content = file.read(_LARGEST + 1)
         if len(content) > _LARGEST:
             raise SettingsError(f"{named_by}: {path} is larger than {_LARGEST} bytes; name the right file")
         return content.decode().strip()
@@ -154,6 +173,11 @@ def read_toml(path: Path, warnings: list[str]) -> Layer:
     except (OSError, UnicodeDecodeError) as error:
         raise SettingsError(
             f"{path}: cannot be read ({_reason(error)}); mend --config or MONITOR_CONFIG"
+        ) from None
+    except (ValueError, RecursionError):
+        raise SettingsError(
+            f"{path}: holds a number of thousands of digits, or as many brackets; "
+            "mend --config or MONITOR_CONFIG"
         ) from None
     layer: Layer = {}
     for key, value in document.items():

@@ -1,12 +1,14 @@
 """Settings: which place wins, what is refused and how, and that no secret shows."""
 
 import os
+import pwd
 from collections.abc import Callable, Mapping
 from datetime import timedelta
 from pathlib import Path
 
 import pytest
 
+from monitor.cli.options import read_settings
 from monitor.domain.policy import Failback, Policy
 from monitor.domain.target import Purpose
 from monitor.settings import (
@@ -77,6 +79,24 @@ def test_the_data_folder_is_the_machines_for_root_and_the_accounts_otherwise(
     assert load(XDG_DATA_HOME="/srv/data").data_dir == Path("/srv/data/llm-monitor")
     assert load(XDG_DATA_HOME="not/absolute").data_dir == Path("/home/someone/.local/share/llm-monitor")
     assert load(MONITOR_DATA_DIR="here").data_dir == Path("here").absolute()
+
+
+def test_an_account_without_a_home_is_asked_for_a_folder(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As in a container that runs as any number: nobody knows its name."""
+    unknown = max(entry.pw_uid for entry in pwd.getpwall()) + 1
+    monkeypatch.setattr(os, "geteuid", lambda: unknown)
+    monkeypatch.setattr(os, "getuid", lambda: unknown)
+    monkeypatch.delenv("HOME")
+    with pytest.raises(SettingsError, match=r"^MONITOR_DATA_DIR: this account .* has no home; name a folder"):
+        load_settings(None, {})
+    assert load_settings(None, {"MONITOR_DATA_DIR": "/srv"}).data_dir == Path("/srv")
+
+
+def test_a_folder_of_the_command_line_stands_for_the_one_of_the_settings() -> None:
+    settings = read_settings(None, None, Path("/srv"), env={"MONITOR_DATA_DIR": "~nobody-has-that-name"})
+    assert (settings.data_dir, settings.origin("data_dir")) == (Path("/srv"), "--data-dir")
+    with pytest.raises(SettingsError, match=r"^--data-dir: names the home of nobody"):
+        read_settings(None, None, Path("~nobody-has-that-name/data"), env={})
 
 
 def test_each_place_wins_over_the_next(tmp_path: Path, toml: Write) -> None:
@@ -168,6 +188,9 @@ def test_the_config_file_may_be_named_by_a_variable(toml: Write) -> None:
     assert load(MONITOR_CONFIG=str(path)).port == 9999
     assert load(path, MONITOR_CONFIG="/nowhere").port == 9999
     assert "/nowhere" in refusal(MONITOR_CONFIG="/nowhere")
+    assert refusal(MONITOR_CONFIG="~nobody-has-that-name/monitor.toml") == (
+        "MONITOR_CONFIG: names the home of nobody; write an absolute path"
+    )
 
 
 def test_an_unknown_key_is_refused_with_the_nearest_known_one(toml: Write) -> None:
@@ -402,6 +425,10 @@ def test_a_file_that_others_may_read_is_a_warning_only_when_it_holds_a_secret(to
             "retention_days = 99999999999999999999999",
             "retention_days: is out of range; write one from 1 to 3650",
         ),
+        ("port = inf", "port: is no whole number; write one, as in 9780"),
+        (f"[policy]\nhold = 1{'0' * 400}", "policy.hold: is no duration; write seconds or a unit"),
+        (f"port = 1{'0' * 5000}", "a number of thousands of digits"),
+        (f"port = {'[' * 5000}{']' * 5000}", "as many brackets"),
         ("host = 5", "host: is no text; write it in quotes"),
         ("encryption_key = 5", "encryption_key: is no text; write it in quotes"),
         ("allowed_hosts = [1]", "allowed_hosts: is no text; write it in quotes"),
@@ -471,8 +498,18 @@ def test_files_that_cannot_be_read_are_named_with_their_variable(tmp_path: Path)
     assert "is empty" in refusal(DATABASE_URL_FILE=str(missing))
     missing.write_text("x" * 70_000)
     assert "larger" in refusal(DATABASE_URL_FILE=str(missing))
+    assert "larger" in refusal(DATABASE_URL_FILE="/dev/zero")
     with pytest.raises(SettingsError, match="generate-key --env-file"):
         load_settings(None, {}, tmp_path / "none.env")
+
+
+def test_a_place_that_the_system_does_not_let_us_look_at_is_named(tmp_path: Path) -> None:
+    place = tmp_path / ("a" * 300)  # as a folder that is closed to this account, and whoever runs this
+    with pytest.raises(SettingsError, match=r"a: cannot be read \(File name too long\); mend"):
+        load_settings(None, {}, place)
+    assert refusal(CREDENTIALS_DIRECTORY=str(place)) == (
+        f"CREDENTIALS_DIRECTORY: {place} cannot be read (File name too long); mend its path or mode"
+    )
 
 
 def test_a_file_variable_exists_for_secrets_only(tmp_path: Path) -> None:
