@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, fields
 from datetime import timedelta
 from pathlib import Path
 from typing import NamedTuple
-from urllib.parse import unquote, urlsplit
+from urllib.parse import parse_qsl, unquote, urlsplit
 
 from pydantic import SecretStr
 
@@ -17,6 +17,8 @@ from monitor.settings.names import PROVIDER_KEYS, VARIABLES
 from monitor.settings.policies import show_duration
 
 _MASK = "****"
+_SECRET_WORDS = ("password", "sslpassword")
+"""Of a database URL, behind its question mark."""
 _VARIABLE = re.compile(r"[A-Z][A-Z_]+\b")
 _BY_VARIABLE = {variable: name for name, variable in VARIABLES.items()}
 _PLAIN = (
@@ -164,7 +166,9 @@ class Settings:
         if self.database is not None and self.database.url is not None:
             # The address itself may be told; with a password in it the whole of it may not.
             url = self.database.url.get_secret_value()
-            plain += [url, *url_passwords(url)] if url_passwords(url) else []
+            words = parse_qsl(urlsplit(url).query)
+            inside = [*url_passwords(url), *(word for name, word in words if name in _SECRET_WORDS)]
+            plain += [url, *inside] if inside else []
         return tuple(secret for secret in plain if secret)
 
     def effective(self) -> list[Effective]:
@@ -194,7 +198,7 @@ class Settings:
 
 
 def url_passwords(url: str) -> list[str]:
-    """The password inside a database URL, as written and decoded; empty without one."""
+    """The password before a database URL's host, as written and decoded; empty without one."""
     password = urlsplit(url).password
     return [password, unquote(password)] if password else []
 

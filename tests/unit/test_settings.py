@@ -402,6 +402,9 @@ def test_no_secret_is_shown(toml: Write) -> None:
     assert {"fernet-" + SECRET, "old-" + SECRET, "older-" + SECRET, "pa%73sword", "password", SECRET} <= set(
         settings.secrets()
     )
+    url = "postgresql://me@db/ops?sslmode=require&password=other%2Dpassword&sslpassword=fourth"
+    assert set(load(DATABASE_URL=url).secrets()) == {url, "other-password", "fourth"}
+    assert load(DATABASE_URL="postgresql://me@db/ops?sslmode=require").secrets() == ()
     assert SECRET not in refusal(toml(f"encryption_key = ['{SECRET}']"))
     assert SECRET not in refusal(MONITOR_PORT=SECRET)
     assert SECRET not in refusal(MONITOR_POLICY_FALL=SECRET)
