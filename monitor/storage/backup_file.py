@@ -7,8 +7,9 @@ import json
 import os
 import stat
 import zipfile
+import zlib
 from collections.abc import AsyncGenerator, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
@@ -21,6 +22,8 @@ KEY = "encryption.key"
 _MANIFEST = "manifest.json"
 _LARGEST_MANIFEST = 1 << 20
 _PIECE = 1 << 18
+# RuntimeError: a bit says that it is encrypted, or packed in a way that nobody knows.
+_UNREADABLE = (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError, ValueError)
 _NO_HARD_LINKS = (errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK)
 
 
@@ -133,12 +136,12 @@ def write_backup(path: Path, *, now: datetime, force: bool) -> Iterator[BackupWr
     Raises:
         BackupError: it can't be written there.
     """
-    if path.is_dir():
-        raise BackupError(f"{path} is a folder: name a file in it")
-    if not force and os.path.lexists(path):
-        raise BackupError(f"{path} is there already: name another file, or replace it by --force")
     draft = path.with_name(f".{path.name}.partial")
     try:
+        if path.is_dir():
+            raise BackupError(f"{path} is a folder: name a file in it")
+        if not force and os.path.lexists(path):
+            raise BackupError(f"{path} is there already: name another file, or replace it by --force")
         with _draft(draft) as file:
             try:
                 with zipfile.ZipFile(file, "w", zipfile.ZIP_STORED) as archive:
@@ -149,6 +152,8 @@ def write_backup(path: Path, *, now: datetime, force: bool) -> Iterator[BackupWr
             except BaseException:
                 draft.unlink(missing_ok=True)
                 raise
+    except (ConnectionError, TimeoutError):
+        raise  # of whoever reads what is to be written; no disk says that
     except OSError as error:
         raise BackupError(
             f"{path} can't be written ({error.strerror}): mend its folder, or name another"
@@ -162,13 +167,14 @@ def open_backup(path: Path) -> Iterator["Backup"]:
     Raises:
         BackupError: it is none, or was cut short or damaged.
     """
-    try:
-        with path.open("rb") as file:
-            yield _verified(path, file)
-    except OSError as error:
-        raise BackupError(
-            f"{path} can't be read ({error.strerror}): name a file of llm-monitor backup"
-        ) from error
+    with ExitStack() as stack:
+        try:
+            backup = _verified(path, stack.enter_context(path.open("rb")))
+        except OSError as error:
+            raise BackupError(
+                f"{path} can't be read ({error.strerror}): name a file of llm-monitor backup"
+            ) from error
+        yield backup
 
 
 @dataclass(frozen=True, slots=True)
@@ -195,15 +201,7 @@ def _verified(path: Path, file: IO[bytes]) -> Backup:
         members = {member.filename: member for member in archive.infolist()}
         with archive.open(members[_MANIFEST]) as said:
             manifest = Manifest.read(said.read(_LARGEST_MANIFEST))
-    except (
-        zipfile.BadZipFile,
-        ValueError,
-        TypeError,
-        KeyError,
-        AttributeError,
-        NotImplementedError,
-        EOFError,
-    ):
+    except (*_UNREADABLE, TypeError, KeyError, AttributeError):
         raise BackupError(
             f"{path} is no backup of this program, or was cut short: name another file of llm-monitor backup"
         ) from None
@@ -222,32 +220,50 @@ def _digest(backup: Backup, name: str) -> str | None:
     try:
         for piece in backup.pieces(name):
             digest.update(piece)
-    except (zipfile.BadZipFile, EOFError, NotImplementedError, ValueError):
+    except _UNREADABLE:
         return None
     return digest.hexdigest()
-
-
-def _member(name: str) -> zipfile.ZipInfo:
-    member = zipfile.ZipInfo(name)
-    member.external_attr = (stat.S_IFREG | 0o600) << 16
-    return member
 
 
 @contextmanager
 def _draft(path: Path) -> Iterator[IO[bytes]]:
     """The file beside its place, emptied: one that was broken off left it."""
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK, 0o600)
-    with os.fdopen(descriptor, "r+b") as file:
-        status = os.fstat(descriptor)
-        if not stat.S_ISREG(status.st_mode) or status.st_uid != os.geteuid() or status.st_nlink != 1:
-            raise BackupError(f"{path} is in the way and not ours: remove it")
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise BackupError(f"another backup is being written to {path}: wait for it") from None
-        os.fchmod(descriptor, 0o600)
-        os.ftruncate(descriptor, 0)
-        yield file
+    flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
+    while True:
+        with os.fdopen(os.open(path, flags, 0o600), "r+b") as file:
+            _lock(file.fileno(), path)
+            if _has_other_name(file.fileno(), path):
+                continue
+            os.fchmod(file.fileno(), 0o600)
+            os.ftruncate(file.fileno(), 0)
+            yield file
+            return
+
+
+def _lock(descriptor: int, path: Path) -> None:
+    status = os.fstat(descriptor)
+    if not stat.S_ISREG(status.st_mode) or status.st_uid != os.geteuid():
+        raise BackupError(f"{path} is in the way and not ours: remove it")
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        raise BackupError(f"another backup is being written to {path}: wait for it") from None
+
+
+def _has_other_name(descriptor: int, path: Path) -> bool:
+    """Whether what we have locked is a whole backup by now: another writer has given it its name meanwhile.
+
+    One that was killed right then has left it the draft's name, too, which is taken away.
+    """
+    ours = os.fstat(descriptor)
+    try:
+        same = os.path.samestat(ours, path.lstat())
+    except FileNotFoundError:
+        return True
+    if same and ours.st_nlink > 1:
+        path.unlink()
+        return True
+    return not same
 
 
 def _take_place(draft: Path, path: Path, force: bool) -> None:

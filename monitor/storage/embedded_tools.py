@@ -60,17 +60,23 @@ async def _running(
     environment = {"PATH": os.defpath, "LC_ALL": "C", "PGCONNECT_TIMEOUT": "10"}
     if "LD_LIBRARY_PATH" in os.environ:
         environment["LD_LIBRARY_PATH"] = os.environ["LD_LIBRARY_PATH"]
-    process = await asyncio.create_subprocess_exec(
-        str(find_package() / "pginstall" / "bin" / program),
-        *place,
-        "--dbname",
-        str(address.database),
-        *options,
-        stdin=stdin,
-        stdout=stdout,
-        stderr=asyncio.subprocess.PIPE,
-        env=environment,
-    )
+    path = find_package() / "pginstall" / "bin" / program
+    try:
+        process = await asyncio.create_subprocess_exec(
+            str(path),
+            *place,
+            "--dbname",
+            str(address.database),
+            *options,
+            stdin=stdin,
+            stdout=stdout,
+            stderr=asyncio.subprocess.PIPE,
+            env=environment,
+        )
+    except OSError as error:
+        raise EmbeddedError(
+            f"{path} can't be run ({error.strerror}): install the program anew, or free memory"
+        ) from error
     assert process.stderr is not None  # noqa: S101 - it is a pipe
     words = asyncio.create_task(process.stderr.read())
     try:
