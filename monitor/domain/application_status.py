@@ -76,5 +76,7 @@ def application_status(
 
 def worst(statuses: tuple[ApplicationStatus, ...]) -> ApplicationStatus:
     """The status of a provider with several targets; unknown when it has none."""
-    order = list(ApplicationStatus)
-    return max(statuses, key=order.index, default=ApplicationStatus.UNKNOWN)
+    return max(statuses, key=_ORDER.__getitem__, default=ApplicationStatus.UNKNOWN)
+
+
+_ORDER = {status: place for place, status in enumerate(ApplicationStatus)}

@@ -85,4 +85,7 @@ def bucket(seconds: float) -> int:
 
 def bucket_seconds(place: int) -> float:
     """What a bucket is told as."""
-    return LEAST_SECONDS * GROWTH**place * 2 / (GROWTH + 1)
+    return _SECONDS[place]
+
+
+_SECONDS = [LEAST_SECONDS * GROWTH**place * 2 / (GROWTH + 1) for place in range(LAST + 1)]

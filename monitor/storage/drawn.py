@@ -26,35 +26,22 @@ class DrawnDays:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class DrawnHours:
-    """A target's hours with data, the oldest first.
-
-    Attributes:
-        hours: when each began.
-        latency: its histogram as text, bucket and count by turns, parted by commas: whoever draws unpacks it.
-        ttft: likewise.
-    """
-
-    hours: Sequence[datetime]
-    latency: Sequence[str]
-    ttft: Sequence[str]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Drawn:
     """Everything that is drawn; what nothing is known of is left out.
 
     Attributes:
         uptimes: of targets, by span.
         days: of targets.
-        hours: of targets.
+        hours: of targets, those with data as one text, the oldest first: whoever draws unpacks it. An hour is
+            `HOUR:LATENCY:TTFT`, parted by `;`: its number since 1970, and its histograms, bucket and count by
+            turns, parted by commas.
         purpose_uptimes: whether somebody served, by span.
         purpose_days: the same by the day.
     """
 
     uptimes: Mapping[TargetId, Mapping[str, Uptime]]
     days: Mapping[TargetId, DrawnDays]
-    hours: Mapping[TargetId, DrawnHours]
+    hours: Mapping[TargetId, str]
     purpose_uptimes: Mapping[Purpose, Mapping[str, Uptime]]
     purpose_days: Mapping[Purpose, Sequence[PurposeDay]]
 
@@ -87,10 +74,7 @@ async def read_drawn(
     return Drawn(
         uptimes=await read_uptimes(connection, now, refs) if refs else {},
         days={read_target(row): DrawnDays(days=row["days"], up=row["up"], down=row["down"]) for row in days},
-        hours={
-            read_target(row): DrawnHours(hours=row["hours"], latency=row["latency"], ttft=row["ttft"])
-            for row in hours
-        },
+        hours={read_target(row): row["hours"] for row in hours},
         purpose_uptimes=await read_purpose_uptimes(connection, now) if purposes else {},
         purpose_days=await read_purpose_days(connection, now) if purposes else {},
     )

@@ -16,7 +16,7 @@ from monitor.storage.present import Noted, read_noted
 from monitor.storage.queries import QUERIES
 from monitor.storage.record import RecordedMove, read_acts, read_moves
 from monitor.storage.results import NO_PURPOSE
-from monitor.storage.status import ProviderStatus, Status, read_status
+from monitor.storage.status import ProviderStatus, Status, read_status_within
 from monitor.storage.status_words import find_provider
 from monitor.storage.uptime import page_results
 
@@ -25,6 +25,9 @@ READINGS_SPAN = timedelta(hours=6)
 
 READINGS_SPAN_ASKED = timedelta(hours=1)
 """The same of those that are not shown: of a thousand, the last hour alone is looked through."""
+
+READINGS_EVERY = timedelta(minutes=1)
+"""How often that is done, whoever looks: it takes longer than all the rest of a page."""
 
 _TOLD = [kind for kind in EntryKind if kind is not EntryKind.SETTLED]
 
@@ -82,8 +85,34 @@ class PageRecord:
     drawn: Drawn
 
 
+class Readings:
+    """What all providers told of themselves, of a minute ago at most; one for an application."""
+
+    def __init__(self) -> None:
+        """Nothing is known yet."""
+        self._told: Mapping[ProviderRef, Told] = {}
+        self._read_at: datetime | None = None
+
+    async def read(self, connection: Any, status: Status) -> Mapping[ProviderRef, Told]:
+        """Theirs that are enabled.
+
+        Args:
+            connection: one of ours, in a transaction that sees one snapshot.
+            status: of that snapshot.
+        """
+        now, read_at = status.as_of, self._read_at
+        if read_at is None or not read_at <= now < read_at + READINGS_EVERY:
+            enabled = [one for one in status.providers if one.enabled]
+            self._told = await read_told(connection, enabled, now, READINGS_SPAN_ASKED)
+            self._read_at = now
+        return self._told
+
+
 async def read_page(
-    connection: Any, span: timedelta, choose: Callable[[Status], Sequence[ProviderStatus]]
+    connection: Any,
+    span: timedelta,
+    choose: Callable[[Status], Sequence[ProviderStatus]],
+    readings: Readings,
 ) -> PageRecord:
     """Read what a page shows.
 
@@ -91,23 +120,22 @@ async def read_page(
         connection: one of ours, outside of a transaction.
         span: how far back to tell what happened.
         choose: which providers are shown, of all.
+        readings: what those told of themselves that are not shown.
     """
     async with connection.transaction(isolation="repeatable_read", readonly=True):
-        status = await read_status(connection, transitions=5)
+        status = await read_status_within(connection, transitions=0)
         now, since = status.as_of, status.as_of - span
         known = {one.value for one in Purpose}
         rows = [Purpose(one.purpose) for one in status.purposes if one.purpose in known]
-        purposes = {one: await _read_purpose(connection, one, since, now) for one in rows}
+        names = {one.ref: one.name for one in status.providers}
+        purposes = {one: await _read_purpose(connection, one, since, now, names) for one in rows}
         shown = tuple(choose(status))
-        refs = {one.ref for one in shown}
-        others = [one for one in status.providers if one.ref not in refs and one.enabled]
         return PageRecord(
             status=status,
             since=since,
             purposes=purposes,
             shown=shown,
-            told=await read_told(connection, others, now, READINGS_SPAN_ASKED)
-            | await read_told(connection, shown, now),
+            told={**await readings.read(connection, status), **await read_told(connection, shown, now)},
             drawn=await read_drawn(connection, now, targets_of(shown), purposes=True),
         )
 
@@ -140,7 +168,7 @@ async def read_provider(connection: Any, ref: ProviderRef, results: int) -> Prov
         results: how many at most.
     """
     async with connection.transaction(isolation="repeatable_read", readonly=True):
-        status = await read_status(connection, transitions=0)
+        status = await read_status_within(connection, transitions=0)
         shown = find_provider(status, ref)
         if shown is None:
             return None
@@ -166,6 +194,7 @@ async def read_told(
         [str(purpose or NO_PURPOSE) for _, purpose in targets],
         [str(kind) for kind in ProbeKind],
         now - span,
+        now + timedelta(minutes=1),
     )
     newest: dict[ProviderRef, dict[str, Any]] = {}
     for row in rows:
@@ -188,9 +217,11 @@ def _told(readings: Mapping[str, Any]) -> Told:
     )
 
 
-async def _read_purpose(connection: Any, purpose: Purpose, since: datetime, now: datetime) -> PurposeRecord:
+async def _read_purpose(
+    connection: Any, purpose: Purpose, since: datetime, now: datetime, names: Mapping[ProviderRef, str]
+) -> PurposeRecord:
     return PurposeRecord(
-        noted=await read_noted(connection, purpose, now),
+        noted=await read_noted(connection, purpose, now, names),
         moves=tuple(await read_moves(connection, purpose, since, now)),
         entries=tuple(await load_kinds(connection, purpose, since, _TOLD)),
         acts=tuple(await read_acts(connection, purpose, since, now)),

@@ -13,7 +13,7 @@ from monitor.domain.provider import ProviderRef, Purpose
 from monitor.domain.retrace import retrace
 from monitor.storage.healths import load_healths_of
 from monitor.storage.journal import load_entries
-from monitor.storage.record import RecordedMove, read_clock, read_moves, read_names
+from monitor.storage.record import RecordedMove, names_in, read_clock, read_moves, read_names
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,13 +63,16 @@ async def read_present(connection: Any, purpose: Purpose, policy: Policy) -> Pre
     return explain_noted(noted, policy)
 
 
-async def read_noted(connection: Any, purpose: Purpose, now: datetime) -> Noted:
+async def read_noted(
+    connection: Any, purpose: Purpose, now: datetime, names: Mapping[ProviderRef, str] | None = None
+) -> Noted:
     """What is noted of a purpose.
 
     Args:
         connection: one of ours, in a transaction that sees one snapshot.
         purpose: whose.
         now: the database's clock.
+        names: the operator's, when they are known already.
     """
     entries = await load_entries(connection, purpose, now)
     begin = min([now - timedelta(seconds=1), *(one.at for one in entries[:1])])
@@ -82,7 +85,7 @@ async def read_noted(connection: Any, purpose: Purpose, now: datetime) -> Noted:
         entries=tuple(entries),
         moves=tuple(moves),
         healths=healths,
-        names=await read_names(connection, moves),
+        names=await read_names(connection, moves) if names is None else {**names_in(moves), **names},
     )
 
 

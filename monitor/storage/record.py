@@ -154,13 +154,15 @@ async def read_acts(connection: Any, purpose: Purpose, since: datetime, until: d
 
 async def read_names(connection: Any, moves: Sequence[RecordedMove]) -> dict[ProviderRef, str]:
     """The operator's names; those of deleted providers as far as moves name them."""
-    names = {ref: name for move in moves for ref, name in _named(move)}
-    return names | {
+    return names_in(moves) | {
         ProviderRef(type=ProviderType(row["provider_type"]), id=row["provider_id"]): row["name"]
         for row in await connection.fetch(QUERIES["provider_names"])
     }
 
 
-def _named(move: RecordedMove) -> list[tuple[ProviderRef, str]]:
-    pairs = ((move.turn.left, move.left_name), (move.turn.onto, move.onto_name))
-    return [(ref, name) for ref, name in pairs if ref is not None and name is not None]
+def names_in(moves: Sequence[RecordedMove]) -> dict[ProviderRef, str]:
+    """The names as moves recorded them, the last ones where they changed."""
+    pairs = [
+        pair for one in moves for pair in ((one.turn.left, one.left_name), (one.turn.onto, one.onto_name))
+    ]
+    return {ref: name for ref, name in pairs if ref is not None and name is not None}

@@ -1,7 +1,8 @@
 """One look at everything that a person asks after: who serves, how the providers are, what moved."""
 
 import asyncio
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
@@ -148,6 +149,7 @@ class Status:
         providers: servers first, by id.
         problems: rows and settings that cannot be used, the oldest first.
         transitions: the last moves, the newest first.
+        by_ref: the providers by their rows.
     """
 
     as_of: datetime
@@ -156,6 +158,10 @@ class Status:
     providers: tuple[ProviderStatus, ...]
     problems: tuple[Problem, ...]
     transitions: tuple[TransitionRow, ...]
+    by_ref: Mapping[ProviderRef, ProviderStatus] = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "by_ref", {one.ref: one for one in self.providers})
 
 
 async def read_status(connection: Any, *, transitions: int = 5) -> Status:
@@ -166,12 +172,17 @@ async def read_status(connection: Any, *, transitions: int = 5) -> Status:
         transitions: how many of the last moves.
     """
     async with connection.transaction(isolation="repeatable_read", readonly=True):
-        as_of: datetime = await connection.fetchval(QUERIES["status_clock"])
-        purposes = await connection.fetch(QUERIES["status_purposes"])
-        targets = await connection.fetch(QUERIES["status_targets"])
-        moves = await connection.fetch(QUERIES["status_transitions"], transitions)
-        daemons = await list_daemons(connection)
-        problems = await list_problems(connection)
+        return await read_status_within(connection, transitions=transitions)
+
+
+async def read_status_within(connection: Any, *, transitions: int) -> Status:
+    """The same in a transaction that sees one snapshot."""
+    as_of: datetime = await connection.fetchval(QUERIES["status_clock"])
+    purposes = await connection.fetch(QUERIES["status_purposes"])
+    targets = await connection.fetch(QUERIES["status_targets"])
+    moves = await connection.fetch(QUERIES["status_transitions"], transitions) if transitions else []
+    daemons = await list_daemons(connection)
+    problems = await list_problems(connection)
     return Status(
         as_of=as_of,
         daemons=tuple(daemons),

@@ -26,7 +26,7 @@ def purpose_health(status: Status, purpose: PurposeStatus) -> ApplicationStatus:
 
 def find_provider(status: Status, ref: ProviderRef | None) -> ProviderStatus | None:
     """A provider by its row, or None."""
-    return next((one for one in status.providers if one.ref == ref), None)
+    return None if ref is None else status.by_ref.get(ref)
 
 
 def is_pinned(purpose: PurposeStatus, now: datetime) -> bool:

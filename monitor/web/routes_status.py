@@ -61,8 +61,8 @@ async def providers(request: Request) -> Response:
         uptimes = await read_uptimes(connection, status.as_of)
     pages: Pages = request.app.state.pages
 
-    def write() -> str:
-        return view_providers(status, uptimes).model_dump_json()
+    def write() -> bytes:
+        return view_providers(status, uptimes)
 
     # A thousand providers would hold the event loop for a tenth of a second.
     return Response(await pages.in_thread(write), media_type="application/json")

@@ -1,7 +1,9 @@
 """What the reading routes answer about uptime: spans, and days."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import date, datetime, timedelta
+from typing import Annotated
 
 from pydantic import BaseModel, Field
 
@@ -12,17 +14,26 @@ from monitor.domain.uptime import Uptime
 from monitor.storage.rollups import Day
 
 
-class UptimeView(BaseModel):
+@dataclass(slots=True, kw_only=True)
+class UptimeView:
     """For how long it was up within a span, as far as is known."""
 
-    share: float | None = Field(
-        description="Of the time that is covered, 0 to 1; null when nothing is known.", examples=[0.9987]
-    )
-    passed: int = Field(description="Deep probes; those of the span's first hour count whole.")
-    failed: int = Field(description="Failures and refusals; what says nothing of service is not counted.")
-    covered_seconds: int = Field(
-        description="How much of the span is known, by whole minutes: not all of it while the target is new."
-    )
+    share: Annotated[
+        float | None,
+        Field(
+            description="Of the time that is covered, 0 to 1; null when nothing is known.", examples=[0.9987]
+        ),
+    ]
+    passed: Annotated[int, Field(description="Deep probes; those of the span's first hour count whole.")]
+    failed: Annotated[
+        int, Field(description="Failures and refusals; what says nothing of service is not counted.")
+    ]
+    covered_seconds: Annotated[
+        int,
+        Field(
+            description="How much of it is known, by whole minutes: not all of it while the target is new."
+        ),
+    ]
 
 
 class SpanView(BaseModel):

@@ -15,7 +15,7 @@ from monitor.web.page.words import reason_in_words
 TODAY = date(2026, 3, 1)
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 UP, HOUR_DOWN = DayParts(1440, 0, 0), DayParts(1380, 60, 0)
-HOUR = timedelta(hours=1)
+THIS_HOUR = int(NOW.timestamp()) // 3600
 
 
 def days_ago(number: int) -> date:
@@ -60,7 +60,7 @@ def test_only_the_last_troubled_days_are_told_in_words() -> None:
 
 
 def test_an_hour_without_data_is_a_gap_and_an_hour_alone_a_dash() -> None:
-    points = [HourPoint(NOW - number * HOUR, 0.2, 0.4, 0.1) for number in (10, 9, 5)]
+    points = [HourPoint(THIS_HOUR - number, 0.2, 0.4, 0.1) for number in (10, 9, 5)]
     chart = draw_hours(points, NOW)
     assert chart is not None
     assert chart.line.count("M") == chart.first.count("M") == chart.band.count("Z") == 2
@@ -70,7 +70,7 @@ def test_an_hour_without_data_is_a_gap_and_an_hour_alone_a_dash() -> None:
         "Latency of the last 48 hours: typically 0.20 s, slowest twentieth up to 0.40 s; last 0.20 s. "
         "First token typically after 0.10 s"
     )
-    assert draw_hours([HourPoint(NOW - 60 * HOUR, 0.2, 0.4)], NOW) is None
+    assert draw_hours([HourPoint(THIS_HOUR - 60, 0.2, 0.4)], NOW) is None
 
 
 @given(st.lists(st.floats(0, 8000), min_size=1, max_size=60), st.floats(0, 1))

@@ -2,21 +2,49 @@
 
 -- name: read_uptimes
 -- Minutes up and down, and deep probes passed and failed, of every target over some spans that end now (of the hour
--- that a span begins in, all probes).
+-- that a span begins in, all probes). Of a thousand targets, one look along an hour finds most of them together; those
+-- without that hour are looked up apart.
 -- $1 now, $2 the spans, $3 and $4 only of these providers: types and ids, or null for all
-SELECT total.provider_type, total.provider_id, total.purpose, array_agg(total.up - before.up ORDER BY number) AS up,
+WITH wanted AS MATERIALIZED (
+    SELECT provider_type, provider_id, purpose, up, down, passed, failed
+    FROM monitor.totals
+    WHERE $3::text[] IS NULL OR (provider_type, provider_id) IN (
+        SELECT type, id FROM unnest($3::text[], $4::integer[]) AS one (type, id)
+    )
+), given AS MATERIALIZED (
+    SELECT number, begin, hour, monitor.minutes_within(hour, hour, begin) AS minutes
+    FROM unnest($2::interval[]) WITH ORDINALITY AS one (span, number)
+    CROSS JOIN LATERAL (SELECT $1::timestamptz - span AS begin) AS first
+    CROSS JOIN LATERAL (SELECT date_trunc('hour', begin, 'UTC') AS hour) AS second
+), edge AS MATERIALIZED (
+    SELECT number, provider_type, provider_id, purpose,
+           up_before + bit_count((up_minutes & minutes)::bit(64))::integer AS up,
+           down_before + bit_count((down_minutes & minutes)::bit(64))::integer AS down,
+           passed_before AS passed, failed_before AS failed
+    FROM given
+    JOIN monitor.uptime_hours USING (hour)
+), before AS (
+    SELECT number, provider_type, provider_id, purpose, edge.up, edge.down, edge.passed, edge.failed
+    FROM edge
+    UNION ALL
+    SELECT number, wanted.provider_type, wanted.provider_id, wanted.purpose, one.up, one.down, one.passed, one.failed
+    FROM wanted
+    CROSS JOIN given
+    CROSS JOIN LATERAL monitor.uptime_before(
+        wanted.provider_type, wanted.provider_id, wanted.purpose, begin
+    ) AS one
+    WHERE (number, wanted.provider_type, wanted.provider_id, wanted.purpose) NOT IN (
+        SELECT number, provider_type, provider_id, purpose FROM edge
+    )
+)
+SELECT provider_type, provider_id, purpose,
+       array_agg(total.up - before.up ORDER BY number) AS up,
        array_agg(total.down - before.down ORDER BY number) AS down,
        array_agg(total.passed - before.passed ORDER BY number) AS passed,
        array_agg(total.failed - before.failed ORDER BY number) AS failed
-FROM monitor.totals AS total
-CROSS JOIN unnest($2::interval[]) WITH ORDINALITY AS given (span, number)
-CROSS JOIN LATERAL monitor.uptime_before(
-    total.provider_type, total.provider_id, total.purpose, $1::timestamptz - span
-) AS before
-WHERE $3::text[] IS NULL OR (total.provider_type, total.provider_id) IN (
-    SELECT type, id FROM unnest($3::text[], $4::integer[]) AS one (type, id)
-)
-GROUP BY total.provider_type, total.provider_id, total.purpose;
+FROM wanted AS total
+JOIN before USING (provider_type, provider_id, purpose)
+GROUP BY provider_type, provider_id, purpose;
 
 -- name: read_purpose_uptimes
 -- Minutes in which the one that served a purpose was up and down, over some spans that end now.

@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
+from functools import lru_cache
 from itertools import groupby
 from typing import NamedTuple
 
@@ -105,7 +106,7 @@ def draw_days(found: Mapping[date, DayParts], today: date, count: int = 90) -> B
         today: the last one, of which not all has passed.
         count: how many.
     """
-    days = [today - (count - 1 - n) * _DAY for n in range(count)]
+    days = _last_days(today, count)
     seen: list[tuple[date, DayParts]] = []
     rest, down, codes, whole = [], [], [], []
     for n, day in enumerate(days):
@@ -144,9 +145,9 @@ def draw_days(found: Mapping[date, DayParts], today: date, count: int = 90) -> B
 
 
 class HourPoint(NamedTuple):
-    """An hour's typical and slow value, and the typical time to the first token, in seconds."""
+    """An hour, numbered from 1970 on: its typical and slow value, and time to the first token, in seconds."""
 
-    hour: datetime
+    hour: int
     p50: float
     p95: float
     first: float | None = None
@@ -185,8 +186,8 @@ def draw_hours(points: Sequence[HourPoint], until: datetime, hours: int = 48) ->
         until: the right edge.
         hours: how many.
     """
-    begin = until - hours * timedelta(hours=1)
-    shown = [one for one in points if one.hour >= begin - timedelta(hours=1)]
+    begin = until.timestamp() / 3600 - hours
+    shown = [one for one in points if one.hour >= begin - 1]
     if not shown:
         return None
     top = max(one.p95 for one in shown) or 0.001
@@ -227,7 +228,7 @@ def _range(values: Sequence[float]) -> str:
     return least if least == most else f"{least} to {most}"
 
 
-def _places(run: Sequence[HourPoint], begin: datetime, hours: int) -> list[float]:
+def _places(run: Sequence[HourPoint], begin: float, hours: int) -> list[float]:
     """Where a run of hours is drawn; a single hour is a dash, which a point would not be."""
     places = [_place(one.hour, begin, hours) for one in run]
     return places if len(run) > 1 else [places[0] - 3, places[0] + 3]
@@ -278,16 +279,20 @@ def _runs(points: Sequence[HourPoint]) -> list[list[HourPoint]]:
     """Cut where an hour is missing."""
     runs: list[list[HourPoint]] = []
     for one in points:
-        if runs and one.hour - runs[-1][-1].hour <= timedelta(hours=1):
+        if runs and one.hour - runs[-1][-1].hour <= 1:
             runs[-1].append(one)
         else:
             runs.append([one])
     return runs
 
 
-def _place(hour: datetime, begin: datetime, hours: int) -> float:
-    share_passed = ((hour - begin).total_seconds() + 1800) / (hours * 3600)
-    return min(max(share_passed, 0.0), 1.0) * CHART_WIDTH
+def _place(hour: int, begin: float, hours: int) -> float:
+    return min(max((hour + 0.5 - begin) / hours, 0.0), 1.0) * CHART_WIDTH
+
+
+@lru_cache(maxsize=4)
+def _last_days(today: date, count: int) -> tuple[date, ...]:
+    return tuple(today - (count - 1 - n) * _DAY for n in range(count))
 
 
 def _height(value: float, top: float) -> float:

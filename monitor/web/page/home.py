@@ -54,7 +54,9 @@ async def make_home(request: Request, wanted: Filter, *, admin: bool, anew: bool
 
     async def make() -> Made:
         async with state.pool.acquire(timeout=ACQUIRE_SECONDS) as connection:
-            record = await read_page(connection, SPAN, lambda status: choose(status, wanted)[0])
+            record = await read_page(
+                connection, SPAN, lambda status: choose(status, wanted)[0], state.readings
+            )
 
         def write() -> Made:
             shelf = choose(record.status, wanted)[1]

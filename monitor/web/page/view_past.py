@@ -2,22 +2,30 @@
 
 from bisect import bisect_left
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import date, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
+from functools import lru_cache
 from itertools import accumulate
 from math import ceil
 
 from monitor.domain.histogram import bucket_seconds
 from monitor.domain.provider import Purpose
 from monitor.domain.target import TargetId
-from monitor.domain.uptime import MINUTE, SPANS, Uptime
-from monitor.storage.drawn import Drawn, DrawnHours
+from monitor.domain.uptime import HOUR, MINUTE, SPANS, Uptime
+from monitor.storage.drawn import HOURS, Drawn
 from monitor.storage.uptime import day_begin
-from monitor.web.page.charts import Bars, Chart, DayParts, HourPoint, draw_days, draw_hours
+from monitor.web.page.charts import CHART_WIDTH, Bars, Chart, DayParts, HourPoint, draw_days, draw_hours
 from monitor.web.page.views import Span
 from monitor.web.page.words import age, share
 
 MINUTES_A_DAY = 24 * 60
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _NAMES = {"24h": "24 h", "7d": "7 d", "30d": "30 d", "90d": "90 d"}
+PIXEL = HOURS * HOUR / CHART_WIDTH
+"""So much later a chart looks otherwise by a pixel; until then a drawn one will do."""
+
+KEPT_DRAWN = 256
+"""Pictures that are kept: of so many targets, as long as nothing new is known of them."""
+
 ALMOST_ALL = 0.95
 """Less of a span than this is known: then it says of how much it tells."""
 
@@ -37,7 +45,7 @@ def target_bars(drawn: Drawn, target: TargetId, now: datetime) -> Bars | None:
     found = drawn.days.get(target)
     if found is None:
         return None
-    return _bars(zip(found.days, found.up, found.down, strict=True), now)
+    return _bars(tuple(zip(found.days, found.up, found.down, strict=True)), *_today(now))
 
 
 def purpose_bars(drawn: Drawn, purpose: Purpose, now: datetime) -> Bars | None:
@@ -45,13 +53,15 @@ def purpose_bars(drawn: Drawn, purpose: Purpose, now: datetime) -> Bars | None:
     days = drawn.purpose_days.get(purpose)
     if not days:
         return None
-    return _bars(((one.date, one.uptime.up // MINUTE, one.uptime.down // MINUTE) for one in days), now)
+    minutes = ((one.date, one.uptime.up // MINUTE, one.uptime.down // MINUTE) for one in days)
+    return _bars(tuple(minutes), *_today(now))
 
 
 def target_chart(drawn: Drawn, target: TargetId, now: datetime) -> Chart | None:
     """A target's latency by the hour, and its time to the first token; None without data."""
     found = drawn.hours.get(target)
-    return None if found is None else draw_hours(list(_points(found)), now)
+    # The right edge goes on by whole pixels.
+    return None if found is None else _chart(found, now + (_EPOCH - now) % PIXEL)
 
 
 def _spans(uptimes: Mapping[str, Uptime]) -> tuple[Span, ...]:
@@ -68,24 +78,37 @@ def _spans(uptimes: Mapping[str, Uptime]) -> tuple[Span, ...]:
     return tuple(found)
 
 
-def _bars(days: Iterable[tuple[date, int, int]], now: datetime) -> Bars:
-    found, midnight = {}, day_begin(now)
-    today = midnight.date()
+def _today(now: datetime) -> tuple[date, int]:
+    """The day, and how many minutes of it have begun."""
+    midnight = day_begin(now)
+    return midnight.date(), (now - midnight) // MINUTE + 1
+
+
+@lru_cache(maxsize=KEPT_DRAWN)
+def _bars(days: tuple[tuple[date, int, int], ...], today: date, minutes: int) -> Bars:
+    found = {}
     for day, up, down in days:
-        begun = MINUTES_A_DAY if day < today else (now - midnight) // MINUTE + 1
+        begun = MINUTES_A_DAY if day < today else minutes
         found[day] = DayParts(up, down, max(begun - up - down, 0))
     return draw_days(found, today)
 
 
-def _points(found: DrawnHours) -> Iterable[HourPoint]:
-    for hour, latency, ttft in zip(found.hours, found.latency, found.ttft, strict=True):
+@lru_cache(maxsize=KEPT_DRAWN)
+def _chart(hours: str, until: datetime) -> Chart | None:
+    return draw_hours(list(_points(hours)), until)
+
+
+def _points(hours: str) -> Iterable[HourPoint]:
+    for one in hours.split(";"):
+        hour, latency, ttft = one.split(":")
         if latency:
             p50, p95 = quantiles(latency, (0.5, 0.95))
-            yield HourPoint(hour, p50, p95, quantiles(ttft, (0.5,))[0] if ttft else None)
+            yield HourPoint(int(hour), p50, p95, quantiles(ttft, (0.5,))[0] if ttft else None)
 
 
 def quantiles(packed: str, wanted: Sequence[float]) -> list[float]:
     """As `Histogram.quantile` has them, without unpacking: a page wants thousands."""
-    numbers = [int(one) for one in packed.split(",")]
-    places, counts = numbers[::2], list(accumulate(numbers[1::2]))
-    return [bucket_seconds(places[bisect_left(counts, max(1, ceil(q * counts[-1])))]) for q in wanted]
+    numbers = packed.split(",")
+    counts = list(accumulate(map(int, numbers[1::2])))
+    ranks = [max(1, ceil(q * counts[-1])) for q in wanted]
+    return [bucket_seconds(int(numbers[2 * bisect_left(counts, rank)])) for rank in ranks]

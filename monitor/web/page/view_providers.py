@@ -31,7 +31,7 @@ LONGEST_QUERY = 100
 LOW_CREDIT_USD = 5.0
 CERTIFICATE_SOON = timedelta(days=14)
 STATES = ("all", "unwell", "serving")
-_ORDER = list(Tone)
+_ORDER = {tone: place for place, tone in enumerate(Tone)}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,7 +69,7 @@ def choose(status: Status, wanted: Filter) -> tuple[tuple[ProviderStatus, ...], 
     serving = {one.active for one in status.purposes}
     tones = {one.ref: tone_of(status, one) for one in status.providers}
     found = [one for one in status.providers if _fits(one, wanted, tones[one.ref], one.ref in serving)]
-    found.sort(key=lambda one: (_ORDER.index(tones[one.ref]), one.ref not in serving, one.name.casefold()))
+    found.sort(key=lambda one: (_ORDER[tones[one.ref]], one.ref not in serving, one.name.casefold()))
     pages = max(ceil(len(found) / PAGE_SIZE), 1)
     page = min(wanted.page, pages)
     shelf = Shelf(
