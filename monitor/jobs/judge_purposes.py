@@ -18,7 +18,7 @@ from monitor.domain.target import TargetId
 from monitor.jobs.beliefs import Beliefs
 from monitor.jobs.export_purpose import export_purpose
 from monitor.jobs.journal import Journal
-from monitor.jobs.pending import Batch, Pending
+from monitor.jobs.pending import Pending
 from monitor.metrics import Metrics
 from monitor.storage.errors import STORE_ERRORS
 from monitor.storage.leader import LeaderSession
@@ -301,14 +301,14 @@ class JudgePurposes:
 
         async with session.use() as connection:
             self._check_still(purpose, act)
-            batch, journal = self._pending.take(), self._journal.take()
+            batch, journal = self._pending.take_of(purpose), self._journal.take()
             try:
                 generation = await commit_move(connection, move, batch.results, batch.healths, again, journal)
             except BaseException:
                 self._pending.give_back(batch)
                 self._journal.give_back(journal)
                 raise
-            self._stored(batch)
+            self._pending.stored(batch)
             left = state.seen.active
             self._beliefs.moved(
                 purpose,
@@ -323,11 +323,6 @@ class JudgePurposes:
                 Switch(at=now, left=left, onto=to),
             )
         self._moved(purpose, decision, left, to, generation)
-
-    def _stored(self, batch: Batch) -> None:
-        self._pending.stored(batch)
-        for (ref, fingerprint), vector in batch.vectors.items():
-            self._pending.add_vector(ref, fingerprint, vector)
 
     def _check_still(self, purpose: Purpose, act: _Act) -> None:
         if self._acts.get(purpose) is not act:
@@ -360,7 +355,7 @@ class JudgePurposes:
         entry = stranding(decision, act.at, since)
         async with session.use() as connection:
             self._check_still(purpose, act)
-            batch, journal = self._pending.take(), self._journal.take()
+            batch, journal = self._pending.take_of(purpose), self._journal.take()
             entries = [*journal, (purpose, entry)]
             try:
                 await commit_stranding(
@@ -370,7 +365,7 @@ class JudgePurposes:
                 self._pending.give_back(batch)
                 self._journal.give_back(journal)
                 raise
-            self._stored(batch)
+            self._pending.stored(batch)
             self._beliefs.strand(purpose, since)
         event = "purpose_stranded" if since else "purpose_relieved"
         log.warning(event, purpose=str(purpose), reason=decision.reason)

@@ -3,14 +3,14 @@
 import asyncio
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import Enum, auto
-from itertools import chain
+from heapq import merge
 
 from monitor.domain.outcome import ProbeResult, ResultId
-from monitor.domain.provider import ProviderRef
+from monitor.domain.provider import ProviderRef, Purpose
 from monitor.domain.target import TargetId
 from monitor.jobs.beliefs import Beliefs
 from monitor.jobs.store_watch import StoreWatch
@@ -145,11 +145,21 @@ class Pending:
         self._in_flight = waiting
         if self._queue:
             self.arrived.set()
-        targets = [id_ for id_ in self._dirty if id_ in self._beliefs.healths]
-        self._dirty.clear()
+        targets, self._dirty = self._dirty, set()
         vectors, self._vectors = self._vectors, {}
-        now = self._now()
-        return Batch(waiting, [self._beliefs.stored(id_, now) for id_ in targets], vectors)
+        return Batch(waiting, self._stored_healths(targets), vectors)
+
+    def take_of(self, purpose: Purpose) -> Batch:
+        """All that waits in memory of one purpose: its results and its beliefs, which a decision rests on.
+
+        To be held and given back like any batch. What is pending of others is no part of the record.
+        """
+        waiting = [one for one in self._queue if one.result.target.purpose is purpose]
+        self._in_flight = waiting
+        self._queue = deque(one for one in self._queue if one.result.target.purpose is not purpose)
+        targets = {id_ for id_ in self._dirty if id_.purpose is purpose}
+        self._dirty -= targets
+        return Batch(waiting, self._stored_healths(targets), {})
 
     def stored(self, batch: Batch) -> None:
         """A batch has been committed; what was copied meanwhile has to be removed from the disk."""
@@ -166,7 +176,8 @@ class Pending:
     def give_back(self, batch: Batch) -> None:
         """A batch that could not be stored; results keep their order, beliefs are read anew next time."""
         self._in_flight = []
-        self._queue.extendleft(one for one in reversed(batch.waiting) if one.place is not Place.ON_DISK)
+        in_memory = (one for one in batch.waiting if one.place is not Place.ON_DISK)
+        self._queue = deque(merge(in_memory, self._queue, key=_since))
         self._dirty.update(one.target for one in batch.healths)
         self._vectors = batch.vectors | self._vectors
         self._bound()
@@ -176,7 +187,7 @@ class Pending:
         """What has waited for long and lies nowhere else, the oldest first."""
         before = time.monotonic() - seconds
         found: list[Waiting] = []
-        for one in chain(self._in_flight, self._queue):
+        for one in merge(self._in_flight, self._queue, key=_since):
             if len(found) >= most or one.since > before:
                 break
             if one.place is Place.NOWHERE:
@@ -204,6 +215,10 @@ class Pending:
         """Export how many wait."""
         self._metrics.set_results_pending(len(self))
 
+    def _stored_healths(self, targets: Iterable[TargetId]) -> list[StoredHealth]:
+        now = self._now()
+        return [self._beliefs.stored(id_, now) for id_ in targets if id_ in self._beliefs.healths]
+
     def _bound(self) -> None:
         dropped = 0
         while len(self._queue) > self._most:
@@ -211,3 +226,7 @@ class Pending:
         if dropped:
             self._metrics.count_results_dropped(dropped)
         self.show()
+
+
+def _since(one: Waiting) -> float:
+    return one.since
