@@ -20,6 +20,8 @@ LOCK, COMMIT, COMMITTED = "lock_active", "commit", "committed"
 
 # By their first lines, which are comments: what follows may have been filled in.
 _NAMES = {query.partition("\n")[0]: name for name, query in QUERIES.items()} | {"COMMIT;": COMMIT}
+# Those of savepoints have made-up names.
+_SAVEPOINTS = {"SAVEPOINT": "savepoint", "RELEASE SAVEPOINT": "release"}
 
 
 @dataclass(eq=False)
@@ -158,7 +160,8 @@ class StatementProxy:
                 pass
 
     async def _tell(self, session: _Session, statement: str) -> None:
-        name = _NAMES.get(statement.partition("\n")[0], statement)
+        words = statement.rpartition(" ")[0]
+        name = _SAVEPOINTS.get(words) or _NAMES.get(statement.partition("\n")[0], statement)
         if name == LOCK:
             session.moves = True
             self.seen = []

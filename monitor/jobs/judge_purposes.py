@@ -19,6 +19,7 @@ from monitor.jobs.beliefs import Beliefs
 from monitor.jobs.export_purpose import export_purpose
 from monitor.jobs.journal import Journal
 from monitor.jobs.pending import Pending
+from monitor.jobs.spool_results import tell_refused
 from monitor.metrics import Metrics
 from monitor.storage.errors import STORE_ERRORS
 from monitor.storage.leader import LeaderSession
@@ -303,7 +304,9 @@ class JudgePurposes:
             self._check_still(purpose, act)
             batch, journal = self._pending.take_of(purpose), self._journal.take()
             try:
-                generation = await commit_move(connection, move, batch.results, batch.healths, again, journal)
+                generation, refused = await commit_move(
+                    connection, move, batch.results, batch.healths, again, journal
+                )
             except BaseException:
                 self._pending.give_back(batch)
                 self._journal.give_back(journal)
@@ -322,6 +325,7 @@ class JudgePurposes:
                 ),
                 Switch(at=now, left=left, onto=to),
             )
+        tell_refused(refused, self._metrics)
         self._moved(purpose, decision, left, to, generation)
 
     def _check_still(self, purpose: Purpose, act: _Act) -> None:
@@ -358,7 +362,7 @@ class JudgePurposes:
             batch, journal = self._pending.take_of(purpose), self._journal.take()
             entries = [*journal, (purpose, entry)]
             try:
-                await commit_stranding(
+                refused = await commit_stranding(
                     connection, purpose, since, act.act, batch.results, batch.healths, entries, self._instance
                 )
             except BaseException:
@@ -367,6 +371,7 @@ class JudgePurposes:
                 raise
             self._pending.stored(batch)
             self._beliefs.strand(purpose, since)
+        tell_refused(refused, self._metrics)
         event = "purpose_stranded" if since else "purpose_relieved"
         log.warning(event, purpose=str(purpose), reason=decision.reason)
         self._changed(purpose)

@@ -1,4 +1,4 @@
-"""Results as mere history: stored whenever they come, without one bad row holding up the others."""
+"""Results as history: stored whenever they come, without one bad row holding up the others, or a move."""
 
 from collections.abc import Sequence
 from typing import Any

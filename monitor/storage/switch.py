@@ -21,10 +21,11 @@ from monitor.domain.reports import recorded
 from monitor.domain.situation import Decision, Rule
 from monitor.storage.audit import record_audit
 from monitor.storage.healths import StoredHealth, read_health, save_healths
+from monitor.storage.history import store_history
 from monitor.storage.journal import add_entries
 from monitor.storage.purposes import columns, lock_active, mark_stranded, tell_active
 from monitor.storage.queries import QUERIES
-from monitor.storage.results import fetch_results, insert_results
+from monitor.storage.results import fetch_results
 from monitor.storage.transitions import Transition, record_transition
 
 USER = "monitor"
@@ -70,19 +71,20 @@ async def commit_move(
     healths: Sequence[StoredHealth],
     decide_again: Callable[[Mapping[ProviderRef, Health]], Decision],
     journal: Sequence[tuple[Purpose, Entry]] = (),
-) -> int:
+) -> tuple[int, list[ProbeResult]]:
     """Make the move.
 
     Args:
         connection: the leader's.
         move: what to do.
-        results: those not stored yet; they are stored with the move.
+        results: those of the purpose not stored yet; they are stored with the move.
         healths: beliefs not stored yet; likewise.
         decide_again: the decision on the stored beliefs; it has to be the same.
         journal: entries not written yet; likewise.
 
     Returns:
-        The new generation.
+        The new generation, and the results that the database refuses, now and at every repetition: they are
+        left out. The beliefs that rest on them are stored all the same, and the move is made on those.
 
     Raises:
         SwitchAborted: the row, the generation, the target or the decision is no longer what it was.
@@ -93,7 +95,7 @@ async def commit_move(
     async with connection.transaction():
         if await lock_active(connection, move.purpose) != move.seen:
             raise SwitchAborted("somebody else has written the purpose's row")
-        await insert_results(connection, results)
+        refused = await store_history(connection, results)
         await save_healths(connection, healths)
         await add_entries(connection, journal, move.instance)
         if not await _is_enabled(connection, to):
@@ -117,7 +119,7 @@ async def commit_move(
         if generation is None:
             raise SwitchAborted("an operator has acted on the purpose, or another daemon has moved it")
         await _record(connection, move, to, generation)
-    return generation
+    return generation, refused
 
 
 async def commit_stranding(
@@ -129,7 +131,7 @@ async def commit_stranding(
     healths: Sequence[StoredHealth],
     journal: Sequence[tuple[Purpose, Entry]],
     instance: str,
-) -> None:
+) -> list[ProbeResult]:
     """Record that nobody serves, or that somebody does again, with all that speaks for it.
 
     Args:
@@ -137,10 +139,13 @@ async def commit_stranding(
         purpose: whose.
         since: since when nobody serves; None withdraws it.
         act: the last act of an operator that was seen.
-        results: those not stored yet.
+        results: those of the purpose not stored yet.
         healths: beliefs not stored yet.
         journal: entries not written yet, the one of this decision last.
         instance: this daemon.
+
+    Returns:
+        The results that the database refuses.
 
     Raises:
         SwitchAborted: an operator has acted meanwhile.
@@ -148,9 +153,10 @@ async def commit_stranding(
     async with connection.transaction():
         if not await mark_stranded(connection, purpose, since, act):
             raise SwitchAborted("an operator has acted on the purpose")
-        await insert_results(connection, results)
+        refused = await store_history(connection, results)
         await save_healths(connection, healths)
         await add_entries(connection, journal, instance)
+    return refused
 
 
 async def _record(connection: Any, move: Move, to: ProviderRef, generation: int) -> None:

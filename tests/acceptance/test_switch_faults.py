@@ -29,8 +29,10 @@ from tests.statement_proxy import StatementProxy, statement_proxy
 
 MOMENTS = (
     "lock_active",
+    "savepoint",
     "find_missing_days",
     "insert_results",
+    "release",
     "save_health",
     "is_enabled_server",
     "load_purpose_healths",

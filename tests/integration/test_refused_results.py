@@ -35,6 +35,10 @@ CREATE TRIGGER refuse BEFORE INSERT ON monitor.{table} FOR EACH ROW EXECUTE FUNC
 """
 NOTHING: dict[str, str] = {}
 ALL_OF_ANOTHER = dict.fromkeys(("results", "healths"), f"NEW.provider_id = {OTHER}")
+THE_THIRD_FAILURE = {  # and any later one, as no more than two are stored
+    "results": f"NEW.provider_id = {SERVES} AND NEW.outcome <> 'ok' AND"
+    f" (SELECT count(*) FROM monitor.results WHERE provider_id = {SERVES} AND outcome <> 'ok') = 2"
+}
 WELL_FOR_SECONDS = 70.2
 TICK_SECONDS = 0.05
 MOST = timedelta(seconds=300)
@@ -145,3 +149,9 @@ def test_what_is_refused_delays_nothing(postgres_server: Address, dying: list[in
     assert set(others.unstored) == {(OTHER, Outcome.OK)}
     assert others.refused == len(others.unstored) > 100
     assert [len(one.evidence) for one in others.moves] == [len(one.evidence) for one in plain.moves]
+
+    own = live_through(postgres_server, THE_THIRD_FAILURE, dying)
+    assert (own.after, own.failures) == (plain.after, [])
+    assert own.unstored == [(SERVES, Outcome.TIMEOUT)] * own.refused
+    assert own.refused == 1
+    assert [len(one.evidence) for one in own.moves] == [len(one.evidence) - 1 for one in plain.moves]

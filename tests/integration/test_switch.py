@@ -1,6 +1,7 @@
 """The transaction of a move, on a real PostgreSQL."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import uuid4
@@ -91,7 +92,9 @@ class World:
             for id_, health in found.items()
         ]
 
-    async def commit(self, move: Move | None = None, again: Decision | None = None) -> int:
+    async def commit(
+        self, move: Move | None = None, again: Decision | None = None
+    ) -> tuple[int, list[ProbeResult]]:
         move = move or self.move()
         second = again or move.decision
 
@@ -137,7 +140,7 @@ async def test_a_move_writes_the_pointer_the_state_the_evidence_and_the_audit_to
     heard: list[str] = []
     listening = await connect(database)
     await listening.add_listener("monitor_active", lambda *said: heard.append(str(said[3])))
-    assert await world.commit() == 2
+    assert await world.commit() == (2, [])
     await listening.fetchval("SELECT 1")
     await listening.close()
     assert len(heard) == 1
@@ -199,6 +202,21 @@ async def test_nothing_is_moved_onto_a_provider_that_was_disabled_in_that_moment
 async def test_a_second_look_at_what_is_stored_may_decide_otherwise(world: World) -> None:
     keep = Decision(action=Action.KEEP, rule=Rule.HOLD, reason="it answers again")
     await refused(world, "decides otherwise", again=keep)
+
+
+async def test_a_result_that_the_database_refuses_is_left_out_of_the_move(world: World) -> None:
+    bad = world.results[1] = replace(world.results[1], cost_usd="secret")  # type: ignore[arg-type]
+    assert await world.commit() == (2, [bad])
+    assert await world.serves() == world.two.id
+    (evidence,) = await world.connection.fetchrow("SELECT evidence FROM monitor.transitions")
+    assert [one["id"] for one in evidence] == [one.id for one in world.results if one is not bad]
+    assert (await world.counts())["monitor.results"] == 3
+
+
+async def test_a_refused_result_leaves_nothing_of_a_move_that_is_not_made(world: World) -> None:
+    world.results[1] = replace(world.results[1], cost_usd="secret")  # type: ignore[arg-type]
+    await world.connection.execute("UPDATE ai_servers SET enabled = false WHERE id = $1", world.two.id)
+    await refused(world, "deleted or disabled")
 
 
 async def test_beliefs_are_read_back_as_they_were_written(world: World) -> None:
