@@ -96,13 +96,31 @@ class Folder:
         )
 
 
+def open_in(folder: Folder, path: Path, flags: int) -> int:
+    """Open a file of a data folder; where root makes it for the folder's owner, it becomes the owner's.
+
+    Who is not that owner follows no link there: it may lead to what is not the owner's.
+    """
+    owner, flags = folder.path.stat(), flags | os.O_CLOEXEC
+    foreign = os.geteuid() == 0 != owner.st_uid
+    if not foreign:
+        return os.open(path, flags | os.O_CREAT, 0o600)
+    flags |= os.O_NOFOLLOW
+    try:
+        descriptor = os.open(path, flags | os.O_CREAT | os.O_EXCL, 0o600)
+    except FileExistsError:
+        return os.open(path, flags)
+    os.fchown(descriptor, owner.st_uid, owner.st_gid)
+    return descriptor
+
+
 def take_lock(folder: Folder) -> int | None:
     """Become the owner.
 
     Returns:
         The locked descriptor, or None while another process owns the folder.
     """
-    descriptor = os.open(folder.lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    descriptor = open_in(folder, folder.lock, os.O_RDWR)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:

@@ -13,7 +13,7 @@ from typing import IO
 import structlog
 
 from monitor.storage import embedded_child
-from monitor.storage.embedded_folder import Account, EmbeddedError, Folder
+from monitor.storage.embedded_folder import Account, EmbeddedError, Folder, open_in
 from monitor.storage.embedded_processes import read_pid_file
 
 START_SECONDS = 60.0
@@ -102,8 +102,7 @@ async def wait_until_ready(process: subprocess.Popen[bytes], folder: Folder) -> 
 
 def open_log(folder: Folder) -> IO[bytes]:
     """The log, for a child to append to."""
-    descriptor = os.open(folder.log, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
-    return os.fdopen(descriptor, "ab", buffering=0)
+    return os.fdopen(open_in(folder, folder.log, os.O_WRONLY | os.O_APPEND), "ab", buffering=0)
 
 
 def bound_log(path: Path) -> None:
