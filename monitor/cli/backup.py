@@ -1,8 +1,9 @@
 """`llm-monitor backup`: the embedded database in one file, while it is in use."""
 
 import asyncio
+import os
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -97,7 +98,7 @@ async def _save(
     from monitor.storage.embedded_backup import other_databases, save
     from monitor.storage.visit import visit
 
-    place, key = _key(settings, without_key)
+    elsewhere = "in the settings" if settings.encryption_key else "left out" if without_key else None
     async with (
         _running(settings) as address,
         visit(address, named_by="MONITOR_DATA_DIR", command_timeout=None) as connection,
@@ -108,8 +109,8 @@ async def _save(
             file,
             now=datetime.now(UTC),
             program=__version__,
-            place=place,
-            key=key,
+            keys=lambda: _keys(settings),
+            elsewhere=elsewhere,
             force=force,
         )
         return manifest, await other_databases(connection)
@@ -136,18 +137,15 @@ async def _running(settings: "Settings") -> "AsyncIterator[Address]":
     yield address
 
 
-def _key(settings: "Settings", without: bool) -> tuple[str, bytes | None]:
+def _keys(settings: "Settings") -> Sequence[str]:
+    """Those of the data folder's file."""
     from monitor.jobs.open_keyring import KEY_FILE
     from monitor.keyring import KeyringError, read_keys
 
     path = settings.data_dir / KEY_FILE
-    if settings.encryption_key is not None:
-        return "in the settings", None
-    if without:
-        return "left out", None
-    if not path.exists():
-        return "none", None
+    if not os.path.lexists(path):  # a link into nowhere is no "none yet"
+        return ()
     try:
-        return "inside", "".join(f"{key}\n" for key in read_keys(path)).encode()
+        return read_keys(path)
     except KeyringError as error:
         raise Refused(f"{error}; or leave it out by --without-key") from None

@@ -61,7 +61,7 @@ def _restore(data_dir: Path, backup: "Backup") -> None:
         try:
             asyncio.run(restore(folder, backup))
         except BaseException:
-            if made:
+            if made and not folder.cluster.exists():
                 (folder.path / KEY_FILE).unlink(missing_ok=True)
             raise
 
@@ -72,14 +72,20 @@ def _put_key(path: Path, key: bytes | None) -> bool:
 
     if key is None:
         return False
-    if path.exists():
-        if path.read_bytes().split() != key.split():
-            raise Refused(
-                f"{path} is another key than the backup's: move it away first (mv {path} {path}.before)"
-            )
-        return False
-    create(path, key.decode("ascii"))
-    owner = path.parent.stat()
-    if os.geteuid() == 0 and owner.st_uid != 0:
-        os.chown(path, owner.st_uid, owner.st_gid)
-    return True
+    try:
+        made = not os.path.lexists(path)
+        if made:
+            owner = path.parent.stat()
+            account = (owner.st_uid, owner.st_gid) if os.geteuid() == 0 else None
+            create(path, key.decode("ascii"), owner=account)
+        there = path.read_bytes()
+    except OSError as error:
+        raise Refused(
+            f"{path} can't be read or made ({error.strerror}): free space, mend its owner and mode, "
+            f"or move it away first (mv {path} {path}.before)"
+        ) from None
+    if there.split() != key.split():
+        raise Refused(
+            f"{path} is another key than the backup's: move it away first (mv {path} {path}.before)"
+        )
+    return made

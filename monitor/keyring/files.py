@@ -9,9 +9,15 @@ from pathlib import Path
 _NO_HARD_LINKS = (errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK)
 
 
-def create(path: Path, text: str) -> None:
-    """Make a file, whole or not at all; one that somebody made meanwhile stays."""
-    draft = _draft(path, text, 0o600)
+def create(path: Path, text: str, owner: tuple[int, int] | None = None) -> None:
+    """Make a file, whole or not at all; one that somebody made meanwhile stays.
+
+    Args:
+        path: where.
+        text: what is in it.
+        owner: user and group whose it becomes; None for ours.
+    """
+    draft = _draft(path, text, 0o600, owner)
     try:
         os.link(draft, path)  # unlike a rename, this refuses to replace
     except FileExistsError:
@@ -19,7 +25,7 @@ def create(path: Path, text: str) -> None:
     except OSError as error:
         if error.errno not in _NO_HARD_LINKS:
             raise
-        _write(path, text, 0o600)
+        _write(path, text, 0o600, owner)
     finally:
         draft.unlink()
     _sync_folder(path.parent)
@@ -28,19 +34,18 @@ def create(path: Path, text: str) -> None:
 def replace(path: Path, text: str) -> None:
     """Change a file's content at once, keeping its mode and, where we may, its owner."""
     before = path.stat()
-    draft = _draft(path, text, stat.S_IMODE(before.st_mode))
-    _take_place(draft, path, (before.st_uid, before.st_gid))
+    owner = (before.st_uid, before.st_gid)
+    ours = owner == (os.geteuid(), os.getegid())
+    _take_place(_draft(path, text, stat.S_IMODE(before.st_mode), None if ours else owner), path)
 
 
 def put(path: Path, text: str) -> None:
     """Make a file that its owner alone reads, at once; one that lies there gives way, whatever its mode."""
-    _take_place(_draft(path, text, 0o600), path, (os.geteuid(), os.getegid()))
+    _take_place(_draft(path, text, 0o600), path)
 
 
-def _take_place(draft: Path, path: Path, owner: tuple[int, int]) -> None:
+def _take_place(draft: Path, path: Path) -> None:
     try:
-        if owner != (os.geteuid(), os.getegid()):
-            os.chown(draft, *owner)
         draft.replace(path)
     except BaseException:
         draft.unlink(missing_ok=True)
@@ -48,18 +53,22 @@ def _take_place(draft: Path, path: Path, owner: tuple[int, int]) -> None:
     _sync_folder(path.parent)
 
 
-def _draft(path: Path, text: str, mode: int) -> Path:
+def _draft(path: Path, text: str, mode: int, owner: tuple[int, int] | None = None) -> Path:
     draft = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
-    _write(draft, text, mode)
+    _write(draft, text, mode, owner)
     return draft
 
 
-def _write(path: Path, text: str, mode: int) -> None:
+def _write(path: Path, text: str, mode: int, owner: tuple[int, int] | None) -> None:
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
     try:
         with os.fdopen(descriptor, "w", encoding="utf-8", newline="") as file:
             file.write(text)
             file.flush()
+            if owner is not None:
+                os.fchown(
+                    descriptor, *owner
+                )  # by no name, which the owner of the folder could point elsewhere
             os.fchmod(descriptor, mode)
             os.fsync(descriptor)
     except BaseException:

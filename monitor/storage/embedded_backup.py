@@ -4,7 +4,7 @@ import asyncio
 import os
 import shutil
 import signal
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import aclosing, asynccontextmanager, contextmanager
 from datetime import datetime
 from pathlib import Path
@@ -41,8 +41,8 @@ async def save(
     *,
     now: datetime,
     program: str,
-    place: str,
-    key: bytes | None,
+    keys: Callable[[], Sequence[str]],
+    elsewhere: str | None,
     force: bool,
 ) -> Manifest:
     """Write the database as it is at one instant; others read and write on.
@@ -53,8 +53,8 @@ async def save(
         path: the file to write.
         now: UTC.
         program: our version.
-        place: where the encryption key is, for the manifest.
-        key: the key, to go inside; None to leave it out.
+        keys: reads the encryption keys that go inside, the current one first; none where there is none yet.
+        elsewhere: the manifest's word for where the key is when it shall not go inside; else None.
         force: replace a file that lies there.
 
     Raises:
@@ -62,22 +62,26 @@ async def save(
         EmbeddedError: the database can't be read.
     """
     with write_backup(path, now=now, force=force) as writer:
+        before = () if elsewhere else keys()
         async with connection.transaction(isolation="repeatable_read", readonly=True):
             snapshot = await connection.fetchval(QUERIES["export_snapshot"])
             applied = await connection.fetch(QUERIES["read_ledger"])
+            # A rotation puts its key into the file first and takes earlier ones out last: what has sealed the
+            # rows of this instant was there before it, or is there after it.
+            inside = () if elsewhere else tuple(dict.fromkeys((*keys(), *before)))
             manifest = Manifest(
                 program=program,
                 created_at=now.isoformat(timespec="seconds"),
                 postgres=await connection.fetchval(QUERIES["read_postgres_version"]),
                 migrations=[(row["number"], row["name"]) for row in applied],
                 oldest=max((row["oldest"] for row in applied), default=0),
-                key=place,
+                key=elsewhere or ("inside" if inside else "none"),
                 roles=[Role(**dict(row)) for row in await connection.fetch(QUERIES["read_roles"])],
             )
             async with aclosing(dump(address, snapshot)) as pieces:
                 await writer.add(DUMP, pieces)
-        if key is not None:
-            writer.add_text(KEY, key)
+        if inside:
+            writer.add_text(KEY, "".join(f"{key}\n" for key in inside).encode())
         return writer.finish(manifest)
 
 

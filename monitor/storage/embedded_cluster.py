@@ -35,7 +35,7 @@ async def initialise(folder: Folder, account: Account, binaries: Binaries) -> No
     await asyncio.to_thread(shutil.rmtree, folder.unfinished, ignore_errors=True)
     folder.unfinished.mkdir(mode=0o700)
     if account.drop:
-        os.chown(folder.unfinished, account.uid, account.gid)
+        os.chown(folder.unfinished, account.uid, account.gid, follow_symlinks=False)
     argv = [str(binaries.initdb), "--pgdata", str(folder.unfinished), *INITDB_OPTIONS]
     with open_log(folder) as output:
         process = spawn(argv, account, folder.unfinished, signal.SIGKILL, output)

@@ -18,11 +18,13 @@ from typing import Any
 
 import pytest
 
+from monitor.cli import run_command
 from monitor.keyring import load_or_create
+from monitor.storage import embedded_backup
 from monitor.storage.address import Address, connect
-from monitor.storage.backup_file import BackupError, open_backup
+from monitor.storage.backup_file import Backup, BackupError, open_backup
 from monitor.storage.embedded import EmbeddedServer
-from monitor.storage.embedded_folder import EmbeddedError
+from monitor.storage.embedded_folder import EmbeddedError, Folder
 from monitor.storage.embedded_processes import processes_in
 from monitor.storage.migrations import Standing, compare, migrate
 from tests.command_line import Answer, environment, llm_monitor
@@ -351,6 +353,62 @@ async def test_a_folder_in_use_with_a_database_or_another_key_is_refused(
     assert ((other / "encryption.key").read_bytes(), (other / "pg").exists()) == (written, False)
 
 
+async def test_a_key_that_a_link_names_and_nobody_can_read_is_no_key_that_is_missing(
+    filled: Path, saved: Path, open_folder: Path
+) -> None:
+    """As with a store of secrets that is not mounted."""
+    folder = open_folder / "data"
+    subprocess.run(["/bin/cp", "-a", filled, folder], check=True)  # noqa: ASYNC221 - begins at once
+    (folder / "encryption.key").unlink()
+    (folder / "encryption.key").symlink_to(open_folder / "not-mounted")
+    told = await command("backup", open_folder / "x.zip", data_dir=folder)
+    assert told.refused().endswith("or leave it out by --without-key")
+    other = open_folder / "other"
+    other.mkdir()
+    (other / "encryption.key").symlink_to(open_folder / "not-mounted")
+    assert "encryption.key can't be read" in (await command("restore", saved, data_dir=other)).refused()
+    assert sorted(names_in(other)) == ["encryption.key", "pg.lock"]
+
+
+async def test_a_key_stays_as_soon_as_its_database_is_there(
+    saved: Path, open_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever stops a restore in its last moment has a database, and stored keys in it."""
+
+    async def stopped_late(folder: Folder, _: Backup) -> None:
+        folder.cluster.mkdir()
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(embedded_backup, "restore", stopped_late)
+    monkeypatch.setenv("MONITOR_DATA_DIR", str(open_folder / "back"))
+    assert await asyncio.to_thread(run_command, ["restore", str(saved)]) == 130
+    assert (open_folder / "back" / "encryption.key").exists()
+
+
+async def test_the_keys_of_a_rotation_that_goes_on_meanwhile_are_inside(
+    filled: Path, open_folder: Path
+) -> None:
+    path, read = open_folder / "saved.zip", [("new",), ("new", "old"), ("new", "old"), ("old",)]
+    server, address = await running(filled)
+    connection = await connect(address)
+    for _ in range(2):  # begun after the first look, and ended before the second
+        await embedded_backup.save(
+            connection,
+            address,
+            path,
+            now=datetime.now(UTC),
+            program="1",
+            keys=read.pop,
+            elsewhere=None,
+            force=True,
+        )
+        with open_backup(path) as backup:
+            assert backup.key() == b"new\nold\n"
+    await connection.close()
+    await server.stop()
+    assert read == []
+
+
 async def kill_midway(*arguments: str | Path, data_dir: Path, after: float) -> None:
     process = await asyncio.create_subprocess_exec(
         sys.executable,
@@ -432,7 +490,20 @@ if ROOT:
         os.chown(folder, account.pw_uid, account.pw_gid)
         assert (await command("restore", saved, data_dir=folder)).code == 0
         owners = {one.name: one.stat().st_uid for one in folder.iterdir()}
-        assert {owners[name] for name in ("pg", "encryption.key")} == {account.pw_uid}
+        assert {"pg", "encryption.key", "pg.lock", "postgres.log"} <= set(owners)
+        assert set(owners.values()) == {account.pw_uid}
+
+    async def test_root_follows_no_link_of_the_folders_owner(saved: Path, open_folder: Path) -> None:
+        folder, account = open_folder / "state", pwd.getpwnam("daemon")
+        folder.mkdir(mode=0o700)
+        os.chown(folder, account.pw_uid, account.pw_gid)
+        for name in ("pg.lock", "postgres.log"):
+            (folder / name).symlink_to(open_folder / "of-root")
+            assert (
+                f"cannot use {folder / name}" in (await command("restore", saved, data_dir=folder)).refused()
+            )
+            (folder / name).unlink()
+            assert not (open_folder / "of-root").exists()
 
     async def test_root_restores_into_a_folder_that_only_its_service_reaches(
         saved: Path, open_folder: Path
