@@ -15,7 +15,7 @@ from monitor.storage.application_tables import SchemaError
 from monitor.storage.backup_file import DUMP, KEY, Backup, BackupError, Manifest, Role, write_backup
 from monitor.storage.embedded import ensure_database, explain_unusable
 from monitor.storage.embedded_attach import address_in
-from monitor.storage.embedded_binaries import Binaries, prepare_binaries
+from monitor.storage.embedded_binaries import Binaries, bundled_major, prepare_binaries
 from monitor.storage.embedded_cluster import initialise, take_place, wait_until_gone
 from monitor.storage.embedded_folder import (
     Account,
@@ -91,16 +91,23 @@ async def other_databases(connection: Any) -> list[str]:
 
 
 def check_fits(manifest: Manifest) -> None:
-    """Whether this program can live with the database of a backup.
+    """Whether this program can live with the database of a backup, and its PostgreSQL load it.
 
     Raises:
-        SchemaError: it can't; the message names the release that can.
+        BackupError, SchemaError: not so; the message names the release that can.
+        EmbeddedError: it has no PostgreSQL that runs here.
     """
     last = max(migration.number for migration in load_migrations())
     if manifest.oldest > last:
         raise SchemaError(
             f"the backup is of a newer release ({manifest.program}), which took away what this program "
             f"needs: restore it with {manifest.program} or later"
+        )
+    major = bundled_major()
+    if int(manifest.postgres.split(".")[0]) > major:
+        raise BackupError(
+            f"the backup is of PostgreSQL {manifest.postgres}, and this release brings {major}: "
+            f"restore it with {manifest.program} or later"
         )
 
 
@@ -153,7 +160,6 @@ async def restore(folder: Folder, backup: Backup) -> None:
         _begin_elsewhere(folder, draft)
         sockets = open_folders(draft, account)
         binaries = await asyncio.to_thread(prepare_binaries, draft, account)
-        _check_major(backup.manifest, binaries)
         await initialise(draft, account, binaries)
         async with _running(draft, account, binaries, sockets) as address:
             await _make_roles(address, backup.manifest.roles)
@@ -213,14 +219,6 @@ async def _running(
         await end(process)
     if process.returncode:
         raise EmbeddedError(f"PostgreSQL did not end well ({process.returncode}); see {draft.log}")
-
-
-def _check_major(manifest: Manifest, binaries: Binaries) -> None:
-    if int(manifest.postgres.split(".")[0]) > binaries.major:
-        raise BackupError(
-            f"the backup is of PostgreSQL {manifest.postgres}, and this release brings {binaries.major}: "
-            f"restore it with {manifest.program} or later"
-        )
 
 
 async def _make_roles(address: Address, roles: Sequence[Role]) -> None:

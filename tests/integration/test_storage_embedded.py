@@ -20,7 +20,7 @@ from structlog.testing import capture_logs
 from monitor.storage import embedded_binaries
 from monitor.storage.address import connect
 from monitor.storage.embedded import EmbeddedServer, attach
-from monitor.storage.embedded_folder import EmbeddedError, EmbeddedNotRunning, Folder
+from monitor.storage.embedded_folder import EmbeddedError, EmbeddedNotRunning, Folder, choose_account
 from monitor.storage.embedded_processes import is_alive, processes_in, read_pid_file
 from tests.postgres import open_folder as temporary_folder
 
@@ -396,6 +396,15 @@ if ROOT:
             programs = {program_of(pid) for pid in processes_in(folder / "pg")}
             (copy,) = copies_in(folder)
             assert programs == {copy / package.name / "pginstall" / "bin" / "postgres"}
+        # Whoever owns the folder may put anything there, and root runs none of it.
+        (program,) = programs
+        program.unlink()
+        program.write_text(f"#!/bin/sh\ntouch {open_folder}/run-by-root\necho 'postgres (PostgreSQL) 99.1'\n")
+        program.chmod(0o755)
+        opened = Folder(folder)
+        found = embedded_binaries.prepare_binaries(opened, choose_account(opened, None))
+        assert (found.postgres, found.major) == (program, int((folder / "pg" / "PG_VERSION").read_text()))
+        assert not (open_folder / "run-by-root").exists()
 
     async def test_a_group_may_use_the_socket_and_nothing_else(folder: Path) -> None:
         server = EmbeddedServer(folder, group="daemon")
