@@ -71,7 +71,7 @@ def _find_place(config: Path | None, env_file: Path | None) -> _Place:
 
     read = read_layers(config, os.environ, env_file)
     host, port = read.find("host"), read.find("port")
-    named = str(host.value).strip().removeprefix("[").removesuffix("]") if host else _DEFAULT[0]
+    named = _host(host) if host else _DEFAULT[0]
     return _Place(
         host=_THIS_MACHINE.get(named, named),
         port=_port(port) if port else _DEFAULT[1],
@@ -79,10 +79,20 @@ def _find_place(config: Path | None, env_file: Path | None) -> _Place:
     )
 
 
+def _host(given: "Given") -> str:
+    from monitor.settings.names import SettingsError
+    from monitor.settings.sources import host_name
+
+    try:
+        return host_name(str(given.value))
+    except ValueError as error:
+        raise SettingsError(f"{given.place}: {error}") from None
+
+
 def _port(given: "Given") -> int:
     from monitor.settings.names import SettingsError
 
-    text, origin = str(given.value).strip(), given.origin.removeprefix("environment ")
+    text, origin = str(given.value).strip(), given.place
     if not text.isdecimal() or not 0 <= int(text) < 65536:
         raise SettingsError(f"{origin}: is no port; write a number from 1 to 65535")
     if int(text) == 0:

@@ -1,7 +1,7 @@
 """Reads each setting's text into its type; what it says of a wrong one never repeats the text."""
 
 import re
-from ipaddress import ip_address, ip_network
+from ipaddress import ip_network
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 from urllib.parse import urlsplit
@@ -10,32 +10,19 @@ from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, Validati
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from monitor.settings.names import SettingsError
-from monitor.settings.sources import Layer, absolute
+from monitor.settings.sources import Layer, absolute, host_name
 
 if TYPE_CHECKING:
     from pydantic_core import ErrorDetails
 
-_HOST_NAME = re.compile(r"[A-Za-z0-9_]([A-Za-z0-9_.-]{0,253}[A-Za-z0-9_.])?")
-
-
 _LISTEN = re.compile(r"(?P<host>\[[^\]]+\]|[^:\[\]]*):(?P<port>\d{1,5})")
-
-
-def _host(text: str) -> str:
-    bare = text.strip().removeprefix("[").removesuffix("]")
-    try:
-        return str(ip_address(bare))
-    except ValueError:
-        if not _HOST_NAME.fullmatch(bare) or bare.replace(".", "").isdigit():
-            raise ValueError("is no host; write an address or a name, as in 127.0.0.1") from None
-        return bare
 
 
 def _listen(value: Any) -> Any:
     found = _LISTEN.fullmatch(value.strip()) if isinstance(value, str) else None
     if found is None or not 0 < int(found["port"]) < 65536:
         raise ValueError("is no address; write host:port, as in 0.0.0.0:9781")
-    return _host(found["host"] or "0.0.0.0"), int(found["port"])  # noqa: S104  # ":9781" means every interface
+    return host_name(found["host"] or "0.0.0.0"), int(found["port"])  # noqa: S104  # ":9781" means every interface
 
 
 def _path(path: Path) -> Path:
@@ -60,7 +47,7 @@ def _url(secret: SecretStr) -> SecretStr:
 
 
 def _postgres_host(text: str) -> str:
-    return text if text.startswith("/") else _host(text)
+    return text if text.startswith("/") else host_name(text)
 
 
 def _network(text: str) -> str:
@@ -84,7 +71,7 @@ def _lower(value: Any) -> Any:
     return value.strip().lower() if isinstance(value, str) else value
 
 
-Host = Annotated[str, AfterValidator(_host)]
+Host = Annotated[str, AfterValidator(host_name)]
 Whole = Annotated[int, BeforeValidator(_no_boolean)]
 Port = Annotated[Whole, Field(ge=1, le=65535)]
 LogLevel = Literal["debug", "info", "warning", "error", "critical"]

@@ -5,6 +5,7 @@ import re
 import tomllib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,8 @@ _POLICY = "MONITOR_POLICY_"
 _INJECTED = re.compile(
     r"MONITOR_(SERVICE_(HOST|PORT)|PORT_\d+_(TCP|UDP))(_\w+)?"
 )  # Kubernetes, for a service "monitor"
+_LABEL = r"[A-Za-z0-9_]([A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?"
+_HOST_NAME = re.compile(rf"{_LABEL}(\.{_LABEL})*\.?")
 _LARGEST = 65536
 
 
@@ -48,6 +51,21 @@ def absolute(path: Path) -> Path:
         return path.expanduser().absolute()
     except RuntimeError:
         raise ValueError("names the home of nobody; write an absolute path") from None
+
+
+def host_name(text: str) -> str:
+    """An address, or a name that the DNS could know, without the brackets of a URL.
+
+    Raises:
+        ValueError: it is neither; what is wrong and the mend.
+    """
+    bare = text.strip().removeprefix("[").removesuffix("]")
+    try:
+        return str(ip_address(bare))
+    except ValueError:
+        if len(bare) > 254 or not _HOST_NAME.fullmatch(bare) or bare.replace(".", "").isdigit():
+            raise ValueError("is no host; write an address or a name, as in 127.0.0.1") from None
+        return bare
 
 
 def read_environment(

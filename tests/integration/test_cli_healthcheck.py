@@ -107,6 +107,12 @@ async def test_the_place_is_read_where_the_daemon_reads_it(tmp_path: Path) -> No
             assert (answer.code, answer.out) == (0, f"healthy: http://localhost:{port}/healthz\n")
 
 
+@pytest.mark.parametrize("host", ["a b", "a..b", "é", "a" * 70, "["])
+async def test_a_host_that_is_none_is_a_mistake_of_the_settings(host: str) -> None:
+    told = "llm-monitor: MONITOR_HOST: is no host; write an address or a name, as in 127.0.0.1"
+    assert (await check(HOST=host)).refused() == told
+
+
 @pytest.mark.parametrize(
     ("port", "told"),
     [

@@ -235,6 +235,8 @@ def test_what_an_orchestrator_injects_is_passed_over() -> None:
         ("POSTGRES_PORT", "0", "write one from 1 to "),
         ("MONITOR_HOST", "300.1.1.1", "address or a name"),
         ("MONITOR_HOST", "a b", "address or a name"),
+        ("MONITOR_HOST", "a..b", "address or a name"),
+        ("MONITOR_HOST", "a" * 64, "address or a name"),
         ("MONITOR_METRICS_LISTEN", "9781", "host:port"),
         ("MONITOR_METRICS_LISTEN", "::1", "host:port"),
         ("MONITOR_METRICS_LISTEN", "0.0.0.0:0", "host:port"),
