@@ -182,7 +182,7 @@ def _belief(status: Status, belief: Belief, *, away: bool) -> tuple[str, ...]:
         belief.purpose or "none",
         "maintenance" if away else effective(belief, status.as_of),
         "-" if probed_at is None else f"{outcome or 'no verdict'}, {age(status.as_of - probed_at)} ago",
-        seconds(belief.latency_seconds),
+        seconds(belief.result.latency_seconds),
     )
 
 
@@ -192,7 +192,7 @@ def _belief_notes(status: Status, belief: Belief) -> list[str]:
         *(f"blocked: {block}" for block in belief.blocks if block is not Block.MAINTENANCE),
         *(f"warning: {warning}" for warning in belief.warnings),
         "no recent result" if stale else "",
-        belief.detail,
+        belief.result.detail,
     ]
 
 

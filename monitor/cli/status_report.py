@@ -197,10 +197,10 @@ def _target(belief: Belief, now: datetime) -> dict[str, Any]:
         "last_probe_at": _instant(belief.last_started_at),
         "light_outcome": belief.light_outcome,
         "light_probe_at": _instant(belief.light_started_at),
-        "latency_seconds": belief.latency_seconds,
-        "ttft_seconds": belief.ttft_seconds,
-        "model": belief.model,
-        "detail": belief.detail,
+        "latency_seconds": belief.result.latency_seconds,
+        "ttft_seconds": belief.result.ttft_seconds,
+        "model": belief.result.model,
+        "detail": belief.result.detail,
     }
 
 

@@ -8,9 +8,9 @@ from typing import Any
 from monitor.domain.outcome import Outcome
 from monitor.domain.provider import ProviderRef, Purpose
 from monitor.domain.target import ProbeKind, Target, TargetId
+from monitor.storage.columns import NO_PURPOSE
 from monitor.storage.purposes import columns
 from monitor.storage.queries import QUERIES
-from monitor.storage.results import NO_PURPOSE
 
 PROBE_CHANNEL = "monitor_probe"
 

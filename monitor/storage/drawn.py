@@ -8,10 +8,10 @@ from typing import Any
 from monitor.domain.provider import ProviderRef, Purpose
 from monitor.domain.target import ProbeKind, TargetId
 from monitor.domain.uptime import HOUR, Uptime
+from monitor.storage.columns import NO_PURPOSE, target_in
 from monitor.storage.queries import QUERIES
-from monitor.storage.results import NO_PURPOSE
 from monitor.storage.rollups import DAYS, PurposeDay, read_purpose_days
-from monitor.storage.uptime import day_begin, read_purpose_uptimes, read_target, read_uptimes
+from monitor.storage.uptime import day_begin, read_purpose_uptimes, read_uptimes
 
 HOURS = 48
 
@@ -73,8 +73,8 @@ async def read_drawn(
     refs = list({ref: None for ref, _ in targets})
     return Drawn(
         uptimes=await read_uptimes(connection, now, refs) if refs else {},
-        days={read_target(row): DrawnDays(days=row["days"], up=row["up"], down=row["down"]) for row in days},
-        hours={read_target(row): row["hours"] for row in hours},
+        days={target_in(row): DrawnDays(days=row["days"], up=row["up"], down=row["down"]) for row in days},
+        hours={target_in(row): row["hours"] for row in hours},
         purpose_uptimes=await read_purpose_uptimes(connection, now) if purposes else {},
         purpose_days=await read_purpose_days(connection, now) if purposes else {},
     )

@@ -11,14 +11,13 @@ from pydantic import TypeAdapter, ValidationError
 from monitor.domain.application_status import ApplicationStatus
 from monitor.domain.health import Health
 from monitor.domain.outcome import Outcome
-from monitor.domain.provider import ProviderRef, ProviderType, Purpose
+from monitor.domain.provider import ProviderRef, Purpose
 from monitor.domain.target import TargetId
 from monitor.storage.address import execute_each
+from monitor.storage.columns import NO_PURPOSE, target_in
 from monitor.storage.queries import QUERIES
 
 log = structlog.get_logger()
-
-NO_PURPOSE = "none"
 HEALTH = TypeAdapter(Health)
 
 
@@ -103,10 +102,7 @@ def _arguments(one: StoredHealth) -> tuple[object, ...]:
 def _read_healths(rows: Iterable[Any]) -> dict[TargetId, Health]:
     found: dict[TargetId, Health] = {}
     for row in rows:
-        target = TargetId(
-            provider=ProviderRef(type=ProviderType(row["provider_type"]), id=row["provider_id"]),
-            purpose=None if row["purpose"] == NO_PURPOSE else Purpose(row["purpose"]),
-        )
+        target = target_in(row)
         try:
             found[target] = read_health(row["health"])
         except ValidationError as error:

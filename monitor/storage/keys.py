@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from hashlib import sha256
 from typing import Any
 
-from monitor.domain.provider import ProviderRef, ProviderType
+from monitor.domain.provider import ProviderRef
+from monitor.storage.columns import provider_in
 from monitor.storage.queries import QUERIES
 
 _IDENTITY_CHARACTERS = 32
@@ -46,7 +47,7 @@ async def read_key_notes(connection: Any) -> KeyNotes:
     rows = await connection.fetch(QUERIES["read_key_notes"])
     return KeyNotes(
         written={
-            ProviderRef(type=ProviderType(row["provider_type"]), id=row["provider_id"]): (
+            provider_in(row): (
                 row["sealed_sha256"],
                 row["identity"],
             )

@@ -21,6 +21,7 @@ from monitor.storage.acting import (
     tell_configuration,
 )
 from monitor.storage.audit import record_audit
+from monitor.storage.columns import provider_in
 from monitor.storage.purposes import columns
 from monitor.storage.queries import QUERIES
 
@@ -134,7 +135,7 @@ def seen_of_maintenance(act: int | None) -> str:
 async def load_maintenance(connection: Any) -> dict[ProviderRef, MaintenanceRow]:
     """Every maintenance that is planned, lasts, or ended a while ago."""
     return {
-        ProviderRef(type=ProviderType(row["provider_type"]), id=row["provider_id"]): MaintenanceRow(
+        provider_in(row): MaintenanceRow(
             span=Maintenance(since=row["starts_at"], until=row["ends_at"]),
             act=row["act"],
             user_id=row["user_id"],

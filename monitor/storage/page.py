@@ -8,15 +8,15 @@ from typing import Any
 from monitor.domain.acts import ActRecord
 from monitor.domain.journal import Entry, EntryKind
 from monitor.domain.outcome import ProbeResult
-from monitor.domain.provider import ProviderRef, ProviderType, Purpose
+from monitor.domain.provider import ProviderRef, Purpose
 from monitor.domain.target import ProbeKind
+from monitor.storage.columns import NO_PURPOSE, provider_in
 from monitor.storage.drawn import Drawn, read_drawn
 from monitor.storage.journal import load_kinds
 from monitor.storage.present import Noted, read_noted
 from monitor.storage.queries import QUERIES
 from monitor.storage.record import RecordedMove, read_acts, read_moves
-from monitor.storage.results import NO_PURPOSE
-from monitor.storage.status import ProviderStatus, Status, read_status_within
+from monitor.storage.status import ProviderStatus, Status, read_status_within, with_results
 from monitor.storage.status_words import find_provider
 from monitor.storage.uptime import page_results
 
@@ -123,13 +123,13 @@ async def read_page(
         readings: what those told of themselves that are not shown.
     """
     async with connection.transaction(isolation="repeatable_read", readonly=True):
-        status = await read_status_within(connection, transitions=0)
+        status = await read_status_within(connection, results=False)
         now, since = status.as_of, status.as_of - span
         known = {one.value for one in Purpose}
         rows = [Purpose(one.purpose) for one in status.purposes if one.purpose in known]
         names = {one.ref: one.name for one in status.providers}
         purposes = {one: await _read_purpose(connection, one, since, now, names) for one in rows}
-        shown = tuple(choose(status))
+        shown = await with_results(connection, choose(status))
         return PageRecord(
             status=status,
             since=since,
@@ -168,10 +168,11 @@ async def read_provider(connection: Any, ref: ProviderRef, results: int) -> Prov
         results: how many at most.
     """
     async with connection.transaction(isolation="repeatable_read", readonly=True):
-        status = await read_status_within(connection, transitions=0)
-        shown = find_provider(status, ref)
-        if shown is None:
+        status = await read_status_within(connection, results=False)
+        found = find_provider(status, ref)
+        if found is None:
             return None
+        (shown,) = await with_results(connection, [found])
         before = status.as_of + timedelta(minutes=1)
         return ProviderRecord(
             status=status,
@@ -198,7 +199,7 @@ async def read_told(
     )
     newest: dict[ProviderRef, dict[str, Any]] = {}
     for row in rows:
-        ref = ProviderRef(type=ProviderType(row["provider_type"]), id=row["provider_id"])
+        ref = provider_in(row)
         newest[ref] = {**row["readings"], **newest.get(ref, {})}
     return {ref: _told(readings) for ref, readings in newest.items()}
 

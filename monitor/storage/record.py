@@ -10,8 +10,9 @@ from monitor.domain.acts import ActRecord
 from monitor.domain.health import Health
 from monitor.domain.journal import Entry
 from monitor.domain.outcome import ProbeResult, ResultId
-from monitor.domain.provider import ProviderRef, ProviderType, Purpose
+from monitor.domain.provider import ProviderRef, Purpose
 from monitor.domain.timeline import Turn
+from monitor.storage.columns import provider_in
 from monitor.storage.healths import load_healths
 from monitor.storage.journal import load_entries, load_judged
 from monitor.storage.purposes import AUTOMATIC, read_ref
@@ -155,8 +156,7 @@ async def read_acts(connection: Any, purpose: Purpose, since: datetime, until: d
 async def read_names(connection: Any, moves: Sequence[RecordedMove]) -> dict[ProviderRef, str]:
     """The operator's names; those of deleted providers as far as moves name them."""
     return names_in(moves) | {
-        ProviderRef(type=ProviderType(row["provider_type"]), id=row["provider_id"]): row["name"]
-        for row in await connection.fetch(QUERIES["provider_names"])
+        provider_in(row): row["name"] for row in await connection.fetch(QUERIES["provider_names"])
     }
 
 

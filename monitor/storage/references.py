@@ -3,7 +3,8 @@
 from collections.abc import Sequence
 from typing import Any
 
-from monitor.domain.provider import ProviderRef, ProviderType
+from monitor.domain.provider import ProviderRef
+from monitor.storage.columns import provider_in
 from monitor.storage.queries import QUERIES
 
 
@@ -11,7 +12,7 @@ async def load_references(connection: Any) -> dict[tuple[ProviderRef, str], tupl
     """Every embedder's first good vector, by provider and fingerprint."""
     return {
         (
-            ProviderRef(type=ProviderType(row["provider_type"]), id=row["provider_id"]),
+            provider_in(row),
             row["fingerprint"],
         ): tuple(row["vector"])
         for row in await connection.fetch(QUERIES["load_references"])

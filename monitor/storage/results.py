@@ -7,12 +7,12 @@ from typing import Any
 from uuid import UUID
 
 from monitor.domain.outcome import Outcome, ProbeResult, Readings, ResultId
-from monitor.domain.provider import ProviderRef, ProviderType, Purpose
+from monitor.domain.provider import ProviderRef
 from monitor.domain.target import ModelName, ProbeKind, TargetId
+from monitor.storage.columns import NO_PURPOSE, provider_in, target_in
 from monitor.storage.partitions import ensure_days
 from monitor.storage.queries import QUERIES
 
-NO_PURPOSE = "none"
 _INT4 = 2**31 - 1
 _INT8 = 2**63 - 1
 
@@ -61,8 +61,7 @@ async def fetch_results(connection: Any, ids: Iterable[ResultId]) -> list[dict[s
 async def spent_since(connection: Any, since: datetime) -> dict[ProviderRef, float]:
     """USD that probing has cost from `since` on, by provider; one that cost nothing is left out."""
     return {
-        ProviderRef(type=ProviderType(row["provider_type"]), id=row["provider_id"]): row["cost_usd"]
-        for row in await connection.fetch(QUERIES["spent_since"], since)
+        provider_in(row): row["cost_usd"] for row in await connection.fetch(QUERIES["spent_since"], since)
     }
 
 
@@ -127,10 +126,7 @@ def read_result(row: Any) -> ProbeResult:
     retry = row["retry_after_seconds"]
     return ProbeResult(
         id=ResultId(row["id"].hex),
-        target=TargetId(
-            provider=ProviderRef(type=ProviderType(row["provider_type"]), id=row["provider_id"]),
-            purpose=None if row["purpose"] == NO_PURPOSE else Purpose(row["purpose"]),
-        ),
+        target=target_in(row),
         fingerprint=row["fingerprint"],
         kind=ProbeKind(row["kind"]),
         outcome=Outcome(row["outcome"]),

@@ -11,8 +11,9 @@ from monitor.domain.outcome import Outcome
 from monitor.domain.provider import ProviderRef, Purpose
 from monitor.domain.target import ProbeKind, TargetId
 from monitor.domain.uptime import HOUR, MINUTE, Uptime, minutes_begun
+from monitor.storage.columns import ref_columns, target_in
 from monitor.storage.queries import QUERIES
-from monitor.storage.uptime import AT_ONCE, day_begin, read_purpose, read_target, ref_columns, uptime_of
+from monitor.storage.uptime import AT_ONCE, day_begin, read_purpose, uptime_of
 
 DAYS = 90
 _DAY = timedelta(days=1)
@@ -144,7 +145,7 @@ async def _each(rows: Sequence[Any]) -> AsyncIterator[tuple[TargetId, Any]]:
         if number % AT_ONCE == AT_ONCE - 1:
             await asyncio.sleep(0)
         if target is None or columns != row[:3]:
-            columns, target = row[:3], read_target(row)
+            columns, target = row[:3], target_in(row)
         yield target, row
 
 

@@ -10,6 +10,7 @@ import asyncpg
 from monitor.domain.provider import ProviderRef, ProviderType
 from monitor.domain.target import SealedKey
 from monitor.storage.audit import record_audit
+from monitor.storage.columns import provider_in
 from monitor.storage.keys import note_key_written, read_key_notes
 from monitor.storage.providers import is_token
 from monitor.storage.queries import QUERIES
@@ -43,7 +44,7 @@ async def read_stored_keys(connection: Any) -> list[StoredKey]:
     notes = await read_key_notes(connection)
     found = []
     for row in await connection.fetch(QUERIES["read_stored_keys"]):
-        ref = ProviderRef(type=ProviderType(row["provider_type"]), id=row["provider_id"])
+        ref = provider_in(row)
         text, sealed = row["text"], ref.type is ProviderType.API_KEY or is_token(row["text"])
         found.append(
             StoredKey(

@@ -7,7 +7,8 @@ from typing import Any
 
 from monitor.domain.embedding import same_space
 from monitor.domain.health import HealthState
-from monitor.domain.provider import ProviderRef, ProviderType, Purpose
+from monitor.domain.provider import ProviderRef, Purpose
+from monitor.storage.columns import provider_in
 from monitor.storage.queries import QUERIES
 
 
@@ -66,7 +67,7 @@ async def load_standings(
         QUERIES["act_providers"], str(purpose), [str(ref.type) for ref in refs], [ref.id for ref in refs]
     )
     return {
-        ProviderRef(type=ProviderType(row["provider_type"]), id=row["provider_id"]): ProviderStanding(
+        provider_in(row): ProviderStanding(
             name=row["name"],
             enabled=row["enabled"],
             state=HealthState(row["state"]) if row["state"] else None,

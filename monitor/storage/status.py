@@ -1,23 +1,25 @@
 """One look at everything that a person asks after: who serves, how the providers are, what moved."""
 
 import asyncio
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import datetime
-from typing import Any
+from functools import lru_cache
+from typing import Any, NamedTuple
 
 from monitor.domain.application_status import ApplicationStatus, HealthWarning
 from monitor.domain.eligibility import Block
 from monitor.domain.health import HealthState
 from monitor.domain.maintenance import Maintenance
 from monitor.domain.outcome import Outcome
-from monitor.domain.provider import ProviderRef, ProviderType, Purpose
+from monitor.domain.provider import ProviderRef, Purpose
+from monitor.domain.target import TargetId
+from monitor.storage.columns import KEPT, NO_PURPOSE, provider_in, ref_columns, target_in
 from monitor.storage.daemons import DaemonRow, list_daemons
 from monitor.storage.problems import Problem, list_problems
 from monitor.storage.purposes import read_ref
 from monitor.storage.queries import QUERIES
 
-NO_PURPOSE = "none"
 AT_ONCE = 100
 
 
@@ -58,6 +60,25 @@ class PurposeStatus:
     paused_since: datetime | None = None
 
 
+class LastResult(NamedTuple):
+    """What the last deep probe of a target measured.
+
+    Attributes:
+        latency_seconds: of the whole answer.
+        ttft_seconds: to the first token.
+        model: the model asked for.
+        detail: what was wrong, for a person.
+    """
+
+    latency_seconds: float | None = None
+    ttft_seconds: float | None = None
+    model: str | None = None
+    detail: str = ""
+
+
+NO_RESULT = LastResult()
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Belief:
     """What is believed of a target, and its last deep result.
@@ -75,10 +96,7 @@ class Belief:
         last_started_at: its start.
         light_outcome: of the last light probe.
         light_started_at: when that ran.
-        latency_seconds: of the last deep result, as far as it is kept.
-        ttft_seconds: the same, to the first token.
-        model: the model asked for.
-        detail: what was wrong, for a person.
+        result: the last deep one, as far as it is kept.
     """
 
     purpose: Purpose | None
@@ -93,10 +111,7 @@ class Belief:
     last_started_at: datetime | None
     light_outcome: Outcome | None
     light_started_at: datetime | None
-    latency_seconds: float | None
-    ttft_seconds: float | None
-    model: str | None
-    detail: str
+    result: LastResult
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -175,22 +190,57 @@ async def read_status(connection: Any, *, transitions: int = 5) -> Status:
         return await read_status_within(connection, transitions=transitions)
 
 
-async def read_status_within(connection: Any, *, transitions: int) -> Status:
-    """The same in a transaction that sees one snapshot."""
+async def read_status_within(connection: Any, *, transitions: int = 0, results: bool = True) -> Status:
+    """The same in a transaction that sees one snapshot.
+
+    Args:
+        connection: in that transaction.
+        transitions: how many of the last moves.
+        results: with each target's last deep result; without it, `with_results` tells it of some.
+    """
     as_of: datetime = await connection.fetchval(QUERIES["status_clock"])
     purposes = await connection.fetch(QUERIES["status_purposes"])
     targets = await connection.fetch(QUERIES["status_targets"])
     moves = await connection.fetch(QUERIES["status_transitions"], transitions) if transitions else []
     daemons = await list_daemons(connection)
     problems = await list_problems(connection)
+    last = await _read_results(connection, None) if results else {}
     return Status(
         as_of=as_of,
         daemons=tuple(daemons),
         purposes=tuple(_purpose(row) for row in purposes),
-        providers=await _read_providers(targets),
+        providers=await _read_providers(targets, last),
         problems=tuple(problems),
         transitions=tuple(_transition(row) for row in moves),
     )
+
+
+async def with_results(connection: Any, providers: Sequence[ProviderStatus]) -> tuple[ProviderStatus, ...]:
+    """Providers with the last deep result of each of their targets.
+
+    Args:
+        connection: in the transaction that they were read in.
+        providers: read without.
+    """
+    last = await _read_results(connection, [one.ref for one in providers])
+
+    def told(ref: ProviderRef, belief: Belief) -> Belief:
+        found = last.get(TargetId(provider=ref, purpose=belief.purpose))
+        return belief if found is None else replace(belief, result=found)
+
+    return tuple(
+        replace(one, beliefs=tuple(told(one.ref, belief) for belief in one.beliefs)) for one in providers
+    )
+
+
+async def _read_results(connection: Any, refs: Sequence[ProviderRef] | None) -> dict[TargetId, LastResult]:
+    rows = await connection.fetch(QUERIES["status_results"], *ref_columns(refs))
+    return {
+        target_in(row): LastResult(
+            row["latency_seconds"], row["ttft_seconds"], row["model"], row["detail"] or ""
+        )
+        for row in rows
+    }
 
 
 def _purpose(row: Any) -> PurposeStatus:
@@ -213,18 +263,19 @@ def _purpose(row: Any) -> PurposeStatus:
     )
 
 
-async def _read_providers(rows: list[Any]) -> tuple[ProviderStatus, ...]:
+async def _read_providers(rows: list[Any], last: Mapping[TargetId, LastResult]) -> tuple[ProviderStatus, ...]:
     """Every provider, with pauses: of a thousand, the event loop belongs to others too."""
     beliefs: dict[ProviderRef, list[Belief]] = {}
     first: dict[ProviderRef, Any] = {}
     for number, row in enumerate(rows, start=1):
         if number % AT_ONCE == 0:
             await asyncio.sleep(0)
-        ref = ProviderRef(type=ProviderType(row["provider_type"]), id=row["provider_id"])
+        ref = provider_in(row)
         first.setdefault(ref, row)
         found = beliefs.setdefault(ref, [])
         if row["purpose"] is not None:
-            found.append(_belief(row))
+            result = last.get(target_in(row), NO_RESULT)
+            found.append(_belief(*[row[name] for name in _BELIEF], tuple(row["warnings"]), result))
     return tuple(
         ProviderStatus(
             ref=ref,
@@ -246,24 +297,43 @@ def _maintenance(row: Any) -> Maintenance | None:
     return None if begin is None else Maintenance(since=begin, until=row["maintenance_ends_at"])
 
 
-def _belief(row: Any) -> Belief:
+_BELIEF = (
+    "purpose", "state", "since", "eligible", "application_status", "block", "stale_at", "last_outcome",
+    "last_started_at", "light_outcome", "light_started_at",
+)  # fmt: skip
+
+
+# Most are as they were when somebody looked last.
+@lru_cache(maxsize=KEPT)
+def _belief(
+    purpose: str,
+    state: str,
+    since: datetime | None,
+    eligible: bool,
+    status: str,
+    block: str | None,
+    stale_at: datetime | None,
+    last_outcome: str | None,
+    last_started_at: datetime | None,
+    light_outcome: str | None,
+    light_started_at: datetime | None,
+    warnings: tuple[str, ...],
+    result: LastResult,
+) -> Belief:
     return Belief(
-        purpose=None if row["purpose"] == NO_PURPOSE else Purpose(row["purpose"]),
-        state=HealthState(row["state"]),
-        since=row["since"],
-        eligible=row["eligible"],
-        status=ApplicationStatus(row["application_status"]),
-        blocks=tuple(Block(word) for word in (row["block"] or "").split(",") if word),
-        warnings=tuple(HealthWarning(word) for word in row["warnings"]),
-        stale_at=row["stale_at"],
-        last_outcome=None if row["last_outcome"] is None else Outcome(row["last_outcome"]),
-        last_started_at=row["last_started_at"],
-        light_outcome=None if row["light_outcome"] is None else Outcome(row["light_outcome"]),
-        light_started_at=row["light_started_at"],
-        latency_seconds=row["latency_seconds"],
-        ttft_seconds=row["ttft_seconds"],
-        model=row["model"],
-        detail=row["detail"] or "",
+        purpose=None if purpose == NO_PURPOSE else Purpose(purpose),
+        state=HealthState(state),
+        since=since,
+        eligible=eligible,
+        status=ApplicationStatus(status),
+        blocks=tuple(Block(word) for word in (block or "").split(",") if word),
+        warnings=tuple(HealthWarning(word) for word in warnings),
+        stale_at=stale_at,
+        last_outcome=None if last_outcome is None else Outcome(last_outcome),
+        last_started_at=last_started_at,
+        light_outcome=None if light_outcome is None else Outcome(light_outcome),
+        light_started_at=light_started_at,
+        result=result,
     )
 
 

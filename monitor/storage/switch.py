@@ -20,6 +20,7 @@ from monitor.domain.provider import ProviderRef, ProviderType, Purpose
 from monitor.domain.reports import recorded
 from monitor.domain.situation import Decision, Rule
 from monitor.storage.audit import record_audit
+from monitor.storage.columns import provider_in
 from monitor.storage.healths import StoredHealth, read_health, save_healths
 from monitor.storage.history import store_history
 from monitor.storage.journal import add_entries
@@ -208,7 +209,7 @@ async def _is_enabled(connection: Any, ref: ProviderRef) -> bool:
 async def _stored_healths(connection: Any, purpose: Purpose) -> dict[ProviderRef, Health]:
     found: dict[ProviderRef, Health] = {}
     for row in await connection.fetch(QUERIES["load_purpose_healths"], str(purpose)):
-        ref = ProviderRef(type=ProviderType(row["provider_type"]), id=row["provider_id"])
+        ref = provider_in(row)
         try:
             found[ref] = read_health(row["health"])
         except ValidationError as error:

@@ -7,12 +7,13 @@ from typing import Any
 from uuid import UUID
 
 from monitor.domain.outcome import ProbeResult
-from monitor.domain.provider import ProviderRef, ProviderType, Purpose
+from monitor.domain.provider import ProviderRef, Purpose
 from monitor.domain.target import ProbeKind, TargetId
 from monitor.domain.uptime import MINUTE, Uptime
 from monitor.domain.uptime import SPANS as SPANS
+from monitor.storage.columns import NO_PURPOSE, ref_columns, target_in
 from monitor.storage.queries import QUERIES
-from monitor.storage.results import NO_PURPOSE, read_result
+from monitor.storage.results import read_result
 
 AT_ONCE = 100
 """Rows that are read without a pause: the event loop belongs to others too."""
@@ -42,7 +43,7 @@ async def read_uptimes(
             for (name, span), up, down, passed, failed in figures
         }
         if any(one.known or one.passed or one.failed for one in uptimes.values()):
-            found[read_target(row)] = uptimes
+            found[target_in(row)] = uptimes
     return found
 
 
@@ -74,22 +75,9 @@ def uptime_of(up: int, down: int, span: timedelta, passed: int = 0, failed: int 
     )
 
 
-def read_target(row: Any) -> TargetId:
-    """The target of a row."""
-    return TargetId(
-        provider=ProviderRef(type=ProviderType(row["provider_type"]), id=row["provider_id"]),
-        purpose=None if row["purpose"] == NO_PURPOSE else Purpose(row["purpose"]),
-    )
-
-
 def read_purpose(word: str) -> Purpose | None:
     """A purpose by its word; None when this version knows none such."""
     return Purpose(word) if word in set(Purpose) else None
-
-
-def ref_columns(refs: Sequence[ProviderRef] | None) -> tuple[list[str] | None, list[int] | None]:
-    """Providers as two columns; None for all of them."""
-    return (None, None) if refs is None else ([str(one.type) for one in refs], [one.id for one in refs])
 
 
 def day_begin(now: datetime) -> datetime:

@@ -2,7 +2,7 @@
 
 import asyncio
 import zlib
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple
 
@@ -23,13 +23,15 @@ class _Form(NamedTuple):
 class MetricsPage:
     """Answers scrapes; however many come and however large the page, the event loop goes on.
 
-    The thread is its own: name resolution uses the event loop's, and a DNS server that hangs would take
-    /metrics along just when it is needed.
+    The threads are its own: name resolution uses the event loop's, and a DNS server that hangs would take
+    /metrics along just when it is needed. One writes, and another compresses what is written already, for
+    which it does not need the interpreter.
     """
 
     def __init__(self, metrics: Metrics) -> None:
         self._metrics = metrics
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="metrics")
+        self._compressor = ThreadPoolExecutor(max_workers=1, thread_name_prefix="metrics-gzip")
         self._pages: dict[_Form, asyncio.Future[list[bytes]]] = {}
 
     async def answer(self, request: Request) -> Response:
@@ -53,25 +55,20 @@ class MetricsPage:
         page = self._pages.get(form)
         if page is None:
             loop = asyncio.get_running_loop()
-            page = self._pages[form] = loop.run_in_executor(self._thread, _write, self._metrics, form)
+            page = self._pages[form] = loop.run_in_executor(self._thread, self._write, form)
             # Forgotten after its second, not replaced by the next one: no large page is kept between scrapes.
             page.add_done_callback(lambda _: loop.call_later(_KEPT_SECONDS, self._pages.pop, form, None))
         return page
 
-
-def _write(metrics: Metrics, form: _Form) -> list[bytes]:
-    pieces = metrics.chunks(form.format)
-    return list(_compressed(pieces) if form.gzip else pieces)
-
-
-def _compressed(pieces: Iterator[bytes]) -> Iterator[bytes]:
-    compressor = zlib.compressobj(
-        level=1, wbits=_GZIP
-    )  # the text repeats itself so much that level 1 leaves 3 %
-    for piece in pieces:
-        if compressed := compressor.compress(piece):
-            yield compressed
-    yield compressor.flush()
+    def _write(self, form: _Form) -> list[bytes]:
+        pieces = self._metrics.chunks(form.format)
+        if not form.gzip:
+            return list(pieces)
+        # The text repeats itself so much that level 1 leaves 3 %.
+        gzip = zlib.compressobj(level=1, wbits=_GZIP)
+        compressed = [self._compressor.submit(gzip.compress, piece) for piece in pieces]
+        compressed.append(self._compressor.submit(gzip.flush))
+        return [piece for one in compressed if (piece := one.result())]
 
 
 def _accepts_gzip(accept_encoding: str) -> bool:

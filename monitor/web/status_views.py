@@ -328,10 +328,10 @@ def _target(belief: Belief, now: datetime, uptime: Mapping[str, Uptime]) -> Targ
         last_probe_at=belief.last_started_at,
         light_outcome=belief.light_outcome,
         light_probe_at=belief.light_started_at,
-        latency_seconds=belief.latency_seconds,
-        ttft_seconds=belief.ttft_seconds,
-        model=belief.model,
-        detail=belief.detail,
+        latency_seconds=belief.result.latency_seconds,
+        ttft_seconds=belief.result.ttft_seconds,
+        model=belief.result.model,
+        detail=belief.result.detail,
         uptime={name: view_uptime(uptime.get(name, Uptime())) for name in SPANS},
     )
 

@@ -20,7 +20,7 @@ from monitor.domain.target import TargetId
 from monitor.domain.uptime import Uptime
 from monitor.settings import SettingsError
 from monitor.storage.daemons import DaemonRow
-from monitor.storage.status import Belief, ProviderStatus, PurposeStatus, Status
+from monitor.storage.status import Belief, LastResult, ProviderStatus, PurposeStatus, Status
 from monitor.storage.status_words import effective, purpose_health
 from tests.unit.build import A, B, at, seconds
 
@@ -37,10 +37,7 @@ BELIEF = Belief(
     last_started_at=at(90),
     light_outcome=None,
     light_started_at=None,
-    latency_seconds=0.5,
-    ttft_seconds=0.2,
-    model="m1",
-    detail="",
+    result=LastResult(latency_seconds=0.5, ttft_seconds=0.2, model="m1"),
 )
 PURPOSE = PurposeStatus(
     purpose="chat",

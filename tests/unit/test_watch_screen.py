@@ -15,11 +15,16 @@ from monitor.domain.application_status import ApplicationStatus
 from monitor.domain.eligibility import Block
 from monitor.domain.provider import ProviderRef, ProviderType
 from monitor.storage.problems import Problem
-from monitor.storage.status import Belief, ProviderStatus, Status, TransitionRow
+from monitor.storage.status import Belief, LastResult, ProviderStatus, Status, TransitionRow
 from tests.unit.build import A, B, at, seconds
 from tests.unit.test_cli_report import BELIEF, PURPOSE, provider, status
 
-DOWN = replace(BELIEF, status=ApplicationStatus.DOWN, blocks=(Block.AUTH,), detail="HTTP 401: unauthorized")
+DOWN = replace(
+    BELIEF,
+    status=ApplicationStatus.DOWN,
+    blocks=(Block.AUTH,),
+    result=LastResult(detail="HTTP 401: unauthorized"),
+)
 DEGRADED = replace(BELIEF, status=ApplicationStatus.DEGRADED)
 
 
@@ -177,7 +182,13 @@ def test_times_and_figures_are_no_change_and_all_else_is() -> None:
         as_of=at(150),
         daemons=(replace(before.daemons[0], silent=seconds(3)),),
         providers=(
-            provider(beliefs=(replace(BELIEF, last_started_at=at(95), latency_seconds=9.0),)),
+            provider(
+                beliefs=(
+                    replace(
+                        BELIEF, last_started_at=at(95), result=BELIEF.result._replace(latency_seconds=9.0)
+                    ),
+                )
+            ),
             before.providers[1],
         ),
     )

@@ -18,8 +18,7 @@ LEFT JOIN monitor.purposes AS seen ON seen.purpose = wanted.purpose
 ORDER BY wanted.purpose;
 
 -- name: status_targets
--- Every provider with what is believed of each of its targets, and the last deep result as far as it is kept;
--- one row for a provider that is not probed.
+-- Every provider with what is believed of each of its targets; one row for a provider that is not probed.
 SELECT
     provider.provider_type, provider.provider_id, provider.name, provider.kind, provider.enabled,
     belief.purpose, belief.state, belief.since, belief.eligible, belief.application_status, belief.block,
@@ -27,7 +26,6 @@ SELECT
     (belief.health ->> 'stale_at')::timestamptz AS stale_at,
     belief.health ->> 'light_outcome' AS light_outcome,
     (belief.health ->> 'light_started_at')::timestamptz AS light_started_at,
-    result.latency_seconds, result.ttft_seconds, result.model, result.detail,
     span.starts_at AS maintenance_starts_at, span.ends_at AS maintenance_ends_at,
     span.user_id AS maintenance_user, span.reason AS maintenance_reason
 FROM (
@@ -44,7 +42,15 @@ LEFT JOIN monitor.maintenance AS span
     AND (span.ends_at IS NULL OR span.ends_at > clock_timestamp())
 LEFT JOIN monitor.healths AS belief
     ON belief.provider_type = provider.provider_type AND belief.provider_id = provider.provider_id
-LEFT JOIN LATERAL (
+ORDER BY provider.provider_type, provider.provider_id, belief.purpose;
+
+-- name: status_results
+-- The last deep result of targets, as far as it is kept.
+-- $1 and $2 only of these providers: types and ids, or null for all
+SELECT belief.provider_type, belief.provider_id, belief.purpose,
+       result.latency_seconds, result.ttft_seconds, result.model, result.detail
+FROM monitor.healths AS belief
+CROSS JOIN LATERAL (
     SELECT latency_seconds, ttft_seconds, model, detail
     FROM monitor.results
     WHERE results.started_at = belief.last_started_at
@@ -53,8 +59,10 @@ LEFT JOIN LATERAL (
         AND results.purpose = belief.purpose
         AND results.kind = 'deep'
     LIMIT 1
-) AS result ON TRUE
-ORDER BY provider.provider_type, provider.provider_id, belief.purpose;
+) AS result
+WHERE $1::text[] IS NULL OR (belief.provider_type, belief.provider_id) IN (
+    SELECT type, id FROM unnest($1::text[], $2::integer[]) AS one (type, id)
+);
 
 -- name: status_transitions
 -- The last moves, the newest first.

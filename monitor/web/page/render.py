@@ -1,21 +1,27 @@
 """Templates, and the answer that a rendered one is."""
 
 from collections.abc import Mapping
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
 from starlette.requests import Request
 from starlette.responses import HTMLResponse
 
 from monitor import __version__
 from monitor.domain.access import Caller, TokenRole
 from monitor.web.page.assets import asset_url
+from monitor.web.page.charts import Bars
 from monitor.web.page.instants import ago, day, on
 from monitor.web.page.said import Line, Said
+from monitor.web.page.views import Span
 from monitor.web.sessions import Session
 
 FOLDER = Path(__file__).parent
+
+KEPT_BLOCKS = 256
 
 HEADERS = {
     "cache-control": "no-store",
@@ -37,7 +43,23 @@ TEMPLATES = Environment(
     lstrip_blocks=True,
     auto_reload=False,
 )
-TEMPLATES.globals |= {"asset": asset_url, "version": __version__}
+
+
+@lru_cache(maxsize=KEPT_BLOCKS)
+def _uptime(uptimes: tuple[Span, ...], bars: Bars | None, key: str, name: str) -> Markup:
+    """Spans, bars and the days in a table: half of a page, and mostly what it was a moment ago.
+
+    Args:
+        uptimes: by span.
+        bars: a day each; None without any.
+        key: the id of what opens.
+        name: whose.
+    """
+    context = {"uptimes": uptimes, "bars": bars, "key": key, "name": name}
+    return Markup(render("uptime.html", context))  # noqa: S704 - rendered with autoescape
+
+
+TEMPLATES.globals |= {"asset": asset_url, "uptime": _uptime, "version": __version__}
 TEMPLATES.filters |= {"ago": ago, "on": on, "day": day}
 
 
