@@ -7,6 +7,7 @@ import typer
 
 import monitor
 from monitor.cli.console import show_json
+from monitor.cli.laying import lay_file
 from monitor.cli.options import AsJson
 from monitor.cli.refusal import Refused
 
@@ -51,17 +52,21 @@ def _lay(found: dict[str, Path], target: Path) -> None:
     """Copy files; whatever an operator has changed there stays.
 
     Raises:
-        Refused: a file is there that differs, or the folder can't be written; then nothing was.
+        Refused: a file is there that differs, and nothing was laid; or the folder takes no more, and another
+            try goes on from there.
     """
     try:
+        missing = {}
         for name, path in found.items():
-            place = target / name
-            if place.exists() and place.read_bytes() != path.read_bytes():
+            place, content = target / name, path.read_bytes()
+            if not place.exists():
+                missing[place] = content
+            elif place.read_bytes() != content:
                 raise Refused(f"{place} is there and differs: name another folder, or move it away")
-        for name, path in found.items():
-            place = target / name
-            place.parent.mkdir(parents=True, exist_ok=True)
-            place.write_bytes(path.read_bytes())
+        for place, content in missing.items():
+            lay_file(place, content)
     except OSError as error:
         reason = error.strerror or "an error of the system"
-        raise Refused(f"{error.filename}: {reason}; name a folder that can be written") from None
+        raise Refused(
+            f"{error.filename}: {reason}; name a folder that can be written, or free space"
+        ) from None

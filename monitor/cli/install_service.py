@@ -68,7 +68,9 @@ def install_service(
         return _install(root, program, dry_run, as_json)
     except OSError as error:
         reason = error.strerror or "an error of the system"
-        raise Refused(f"{error.filename}: {reason}; mend its owner or mode, or name another --root") from None
+        raise Refused(
+            f"{error.filename}: {reason}; free space, mend its owner or mode, or name another --root"
+        ) from None
 
 
 def _install(root: Path | None, program: Path | None, dry_run: bool, as_json: bool) -> int:
@@ -80,8 +82,8 @@ def _install(root: Path | None, program: Path | None, dry_run: bool, as_json: bo
     if not dry_run:
         for step in steps:
             step.do()
-        if root is None and changes(steps):
-            _systemctl("daemon-reload")
+        if root is None:
+            _systemctl("daemon-reload")  # each time: an earlier one may have been broken off before it
     if as_json:
         show_json([{"path": str(step.path), "action": str(step.action)} for step in steps])
     else:
@@ -93,9 +95,10 @@ def _install(root: Path | None, program: Path | None, dry_run: bool, as_json: bo
 
 def _uninstall(root: Path | None, dry_run: bool, as_json: bool) -> int:
     unit, drop_in = (below(root or Path("/"), place) for place in (UNIT, DROP_IN))
-    going = [path for path in (unit, unit.with_name(f"{unit.name}.old")) if path.exists()]
-    if not dry_run and going:
-        if root is None:
+    # The unit is the last: whoever was broken off finds it, and can do all of this again.
+    going = [path for path in (unit.with_name(f"{unit.name}.old"), unit) if os.path.lexists(path)]
+    if not dry_run:
+        if root is None and unit in going:
             _systemctl("disable", "--now", UNIT.name)
         for path in going:
             path.unlink()
@@ -130,6 +133,7 @@ def _tell(steps: Sequence[Step], dry_run: bool) -> None:
     words = {
         Action.WRITE: "would write" if dry_run else "wrote",
         Action.REPLACE: "would replace" if dry_run else "replaced",
+        Action.CLOSE: "would close to other accounts" if dry_run else "closed to other accounts",
         Action.KEEP: "keeps, as it is yours," if dry_run else "kept, as it is yours,",
         Action.NOTHING: "is as it should be:",
     }

@@ -3,13 +3,14 @@
 import difflib
 import os
 import re
-import tempfile
+import stat
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 
 from monitor.cli.assets import list_assets
+from monitor.cli.laying import lay_file, lay_folder
 from monitor.cli.refusal import Refused
 
 UNIT = Path("/etc/systemd/system/llm-monitor.service")
@@ -28,6 +29,7 @@ class Action(StrEnum):
 
     WRITE = "write"
     REPLACE = "replace"
+    CLOSE = "close"
     KEEP = "keep"
     NOTHING = "nothing"
 
@@ -40,7 +42,7 @@ class Step:
         place: where the service looks for it.
         path: the same below the folder that is treated as the machine's root.
         action: what is to be done.
-        mode: of the file or the folder.
+        mode: that the file or the folder has in the end.
         content: of a file; None for a folder.
         present: what a file there holds now; None without one.
     """
@@ -68,14 +70,14 @@ class Step:
         """Do it; a file is there as a whole or not at all, and what is replaced stays beside it as `.old`."""
         if self.action in {Action.KEEP, Action.NOTHING}:
             return
-        if self.content is None:
-            self.path.mkdir(mode=self.mode, parents=True, exist_ok=True)
+        if self.action is Action.CLOSE:
             self.path.chmod(self.mode)
-            return
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        if self.present is not None:
-            write_whole(self.path.with_name(f"{self.path.name}.old"), self.present, self.mode)
-        write_whole(self.path, self.content, self.mode)
+        elif self.content is None:
+            lay_folder(self.path, self.mode)
+        else:
+            if self.present is not None:
+                lay_file(self.path.with_name(f"{self.path.name}.old"), self.path.read_bytes(), self.mode)
+            lay_file(self.path, self.content.encode(), self.mode)
 
 
 def plan(root: Path, program: Path) -> list[Step]:
@@ -119,41 +121,34 @@ def below(root: Path, place: Path) -> Path:
     return root / place.relative_to("/")
 
 
-def write_whole(path: Path, content: str, mode: int) -> None:
-    """Write a file, as a whole or not at all."""
-    descriptor, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
-    try:
-        with os.fdopen(descriptor, "w", encoding="utf-8") as stream:
-            os.fchmod(descriptor, mode)
-            stream.write(content)
-            stream.flush()
-            os.fsync(descriptor)
-        Path(name).replace(path)
-    except BaseException:
-        Path(name).unlink()
-        raise
-
-
 def changes(steps: Sequence[Step]) -> bool:
     """Whether anything is to be done."""
-    return any(step.action in {Action.WRITE, Action.REPLACE} for step in steps)
+    return any(step.action not in {Action.KEEP, Action.NOTHING} for step in steps)
 
 
 def _file(root: Path, place: Path, content: str, *, ours: bool) -> Step:
     path = below(root, place)
+    if path.is_symlink() and path.resolve() == Path(os.devnull):
+        raise Refused(f"{path} is masked, so that nobody starts it: systemctl unmask {path.name} first")
     present = path.read_text(encoding="utf-8", errors="replace") if path.exists() else None
+    mode = 0o644
     if present is None:
         action = Action.WRITE
     elif present == content:
         action = Action.NOTHING
     else:
         action = Action.REPLACE if ours else Action.KEEP
-    return Step(place=place, path=path, action=action, mode=0o644, content=content, present=present)
+    if action in {Action.KEEP, Action.NOTHING}:
+        mode = stat.S_IMODE(path.stat().st_mode)
+    return Step(place=place, path=path, action=action, mode=mode, content=content, present=present)
 
 
 def _folder(root: Path, place: Path, mode: int) -> Step:
     path = below(root, place)
-    action = Action.NOTHING if path.is_dir() else Action.WRITE
+    action = Action.WRITE
+    if path.is_dir():
+        there = stat.S_IMODE(path.stat().st_mode)
+        action, mode = (Action.CLOSE, mode) if there & stat.S_IRWXO else (Action.NOTHING, there)
     return Step(place=place, path=path, action=action, mode=mode, content=None)
 
 

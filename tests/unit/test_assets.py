@@ -1,6 +1,9 @@
 """What comes with the program for others to read is laid where an operator says."""
 
 import json
+import re
+import subprocess
+import sys
 import tomllib
 from pathlib import Path
 
@@ -38,6 +41,20 @@ def test_what_an_operator_changed_stays(tmp_path: Path, capsys: pytest.CaptureFi
     assert f"{changed} is there and differs" in capsys.readouterr().err
     assert changed.read_text() == "groups: []\n"
     assert [path for path in tmp_path.rglob("*") if path.is_file()] == [changed]
+
+
+def test_a_disk_that_takes_no_more_leaves_whole_files_and_the_next_try_goes_on(tmp_path: Path) -> None:
+    here = tmp_path / "here"
+    script = f'ulimit -f 90; exec "{sys.executable}" -m monitor assets "{here}"'
+    done = subprocess.run(["/bin/sh", "-c", script], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 2, done
+    assert re.fullmatch(rf"llm-monitor: {here}/grafana/\S+: File too large; name .*", done.stderr.strip())
+    laid = [path for path in here.rglob("*") if path.is_file()]
+    assert 0 < len(laid) < len(list_assets())
+    for path in laid:
+        assert path.read_bytes() == list_assets()[path.relative_to(here).as_posix()].read_bytes()
+    assert run_command(["assets", str(here)]) == 0
+    assert sum(path.is_file() for path in here.rglob("*")) == len(list_assets())
 
 
 def test_a_folder_that_cannot_be_made_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -1,5 +1,6 @@
 """The service's files: what is put where, what stays, and what is refused."""
 
+import os
 from pathlib import Path
 
 import pytest
@@ -22,7 +23,11 @@ def install(root: Path, *more: str) -> int:
 
 
 def files(root: Path) -> dict[str, str]:
-    return {str(path.relative_to(root)): path.read_text() for path in root.rglob("*") if path.is_file()}
+    return {
+        str(path.relative_to(root)): path.read_text(errors="replace")
+        for path in root.rglob("*")
+        if path.is_file()
+    }
 
 
 def test_everything_is_put_in_place_once(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -44,13 +49,14 @@ def test_everything_is_put_in_place_once(tmp_path: Path, capsys: pytest.CaptureF
 
 def test_a_unit_of_another_release_is_replaced_and_what_is_the_operators_stays(tmp_path: Path) -> None:
     install(tmp_path)
-    (tmp_path / UNIT).write_text("[Service]\nExecStart=/usr/bin/former\n")
+    former = b"[Service]\nExecStart=/usr/bin/f\xf6rmer\r\n"
+    (tmp_path / UNIT).write_bytes(former)
     (tmp_path / f"{UNIT}.d/local.conf").write_text("[Service]\nMemoryMax=1G\n")
     (tmp_path / CONFIGURATION).write_text("port = 1\n")
     assert install(tmp_path) == 0
     found = files(tmp_path)
     assert found[UNIT] == (SHIPPED / "llm-monitor.service").read_text()
-    assert found[f"{UNIT}.old"] == "[Service]\nExecStart=/usr/bin/former\n"
+    assert (tmp_path / f"{UNIT}.old").read_bytes() == former
     assert found[f"{UNIT}.d/local.conf"] == "[Service]\nMemoryMax=1G\n"
     assert found[CONFIGURATION] == "port = 1\n"
 
@@ -79,6 +85,55 @@ def test_a_dry_run_shows_how_a_unit_would_change(tmp_path: Path, capsys: pytest.
         "+WatchdogSec=30s",
     ]
     assert "WatchdogSec=31s" in unit.read_text()
+
+
+def test_everybody_may_pass_to_what_the_service_reads_and_nobody_to_its_secrets(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """As on a machine where root has a umask that closes everything."""
+    former = os.umask(0o077)
+    try:
+        assert install(tmp_path / "root") == 0
+    finally:
+        os.umask(former)
+    modes = {
+        str(path.relative_to(tmp_path)): path.stat().st_mode & 0o777
+        for path in (tmp_path / "root").rglob("*")
+    }
+    assert modes.pop("root/etc/llm-monitor/credentials") == 0o700
+    assert set(modes.values()) == {0o755, 0o644}
+    credentials = tmp_path / "root/etc/llm-monitor/credentials"
+    credentials.chmod(0o755)
+    capsys.readouterr()
+    assert install(tmp_path / "root") == 0
+    assert f"closed to other accounts {credentials}/ (mode 0700)" in capsys.readouterr().out
+    assert credentials.stat().st_mode & 0o777 == 0o700
+    (tmp_path / "root" / CONFIGURATION).chmod(0o600)
+    credentials.chmod(0o750)
+    assert install(tmp_path / "root", "--dry-run") == 0
+    told = capsys.readouterr().out
+    assert "llm-monitor.toml (mode 0600)" in told
+    assert "credentials/ (mode 0750)" in told
+    assert "nothing to do" in told
+
+
+def test_a_service_that_is_masked_stays_so(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    unit = tmp_path / UNIT
+    unit.parent.mkdir(parents=True)
+    unit.symlink_to("/dev/null")
+    assert install(tmp_path) == 2
+    assert "is masked" in capsys.readouterr().err
+    assert unit.readlink() == Path("/dev/null")
+
+
+def test_uninstalling_goes_on_where_it_was_broken_off(tmp_path: Path) -> None:
+    install(tmp_path)
+    (tmp_path / UNIT).write_text("[Service]\n")
+    install(tmp_path)
+    (tmp_path / UNIT).unlink()
+    (tmp_path / UNIT).symlink_to("nowhere")
+    assert install(tmp_path, "--uninstall") == 0
+    assert [path.name for path in (tmp_path / UNIT).parent.iterdir()] == ["llm-monitor.service.d"]
 
 
 def test_uninstalling_leaves_settings_and_data(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
