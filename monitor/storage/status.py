@@ -5,6 +5,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from functools import lru_cache
+from itertools import groupby
+from operator import itemgetter
 from typing import Any, NamedTuple
 
 from monitor.domain.application_status import ApplicationStatus, HealthWarning
@@ -13,8 +15,7 @@ from monitor.domain.health import HealthState
 from monitor.domain.maintenance import Maintenance
 from monitor.domain.outcome import Outcome
 from monitor.domain.provider import ProviderRef, Purpose
-from monitor.domain.target import TargetId
-from monitor.storage.columns import KEPT, NO_PURPOSE, provider_in, ref_columns, target_in
+from monitor.storage.columns import KEPT, NO_PURPOSE, provider_in, ref_columns
 from monitor.storage.daemons import DaemonRow, list_daemons
 from monitor.storage.problems import Problem, list_problems
 from monitor.storage.purposes import read_ref
@@ -77,6 +78,9 @@ class LastResult(NamedTuple):
 
 
 NO_RESULT = LastResult()
+_Results = Mapping[tuple[str, int, str | None], LastResult]
+"""By a target's columns."""
+_TARGET = itemgetter("provider_type", "provider_id", "purpose")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -225,7 +229,7 @@ async def with_results(connection: Any, providers: Sequence[ProviderStatus]) -> 
     last = await _read_results(connection, [one.ref for one in providers])
 
     def told(ref: ProviderRef, belief: Belief) -> Belief:
-        found = last.get(TargetId(provider=ref, purpose=belief.purpose))
+        found = last.get((str(ref.type), ref.id, str(belief.purpose or NO_PURPOSE)))
         return belief if found is None else replace(belief, result=found)
 
     return tuple(
@@ -233,10 +237,10 @@ async def with_results(connection: Any, providers: Sequence[ProviderStatus]) -> 
     )
 
 
-async def _read_results(connection: Any, refs: Sequence[ProviderRef] | None) -> dict[TargetId, LastResult]:
+async def _read_results(connection: Any, refs: Sequence[ProviderRef] | None) -> _Results:
     rows = await connection.fetch(QUERIES["status_results"], *ref_columns(refs))
     return {
-        target_in(row): LastResult(
+        _TARGET(row): LastResult(
             row["latency_seconds"], row["ttft_seconds"], row["model"], row["detail"] or ""
         )
         for row in rows
@@ -263,32 +267,33 @@ def _purpose(row: Any) -> PurposeStatus:
     )
 
 
-async def _read_providers(rows: list[Any], last: Mapping[TargetId, LastResult]) -> tuple[ProviderStatus, ...]:
+async def _read_providers(rows: list[Any], last: _Results) -> tuple[ProviderStatus, ...]:
     """Every provider, with pauses: of a thousand, the event loop belongs to others too."""
-    beliefs: dict[ProviderRef, list[Belief]] = {}
-    first: dict[ProviderRef, Any] = {}
-    for number, row in enumerate(rows, start=1):
+    found: list[ProviderStatus] = []
+    for number, (_, group) in enumerate(groupby(rows, provider_in), start=1):
         if number % AT_ONCE == 0:
             await asyncio.sleep(0)
-        ref = provider_in(row)
-        first.setdefault(ref, row)
-        found = beliefs.setdefault(ref, [])
-        if row["purpose"] is not None:
-            result = last.get(target_in(row), NO_RESULT)
-            found.append(_belief(*[row[name] for name in _BELIEF], tuple(row["warnings"]), result))
-    return tuple(
-        ProviderStatus(
-            ref=ref,
-            name=row["name"],
-            kind=row["kind"],
-            enabled=row["enabled"],
-            beliefs=tuple(beliefs[ref]),
-            maintenance=_maintenance(row),
-            maintenance_by=": ".join(
-                one for one in (row["maintenance_user"], row["maintenance_reason"]) if one
-            ),
-        )
-        for ref, row in first.items()
+        of_it = tuple(group)
+        found.append(_provider(of_it, tuple([last.get(_TARGET(row), NO_RESULT) for row in of_it])))
+    return tuple(found)
+
+
+# Nearly all rows are as they were when somebody looked last, and a row is told by its values.
+@lru_cache(maxsize=KEPT)
+def _provider(rows: tuple[Any, ...], results: tuple[LastResult, ...]) -> ProviderStatus:
+    row = rows[0]
+    return ProviderStatus(
+        ref=provider_in(row),
+        name=row["name"],
+        kind=row["kind"],
+        enabled=row["enabled"],
+        beliefs=tuple(
+            _belief(one, result)
+            for one, result in zip(rows, results, strict=True)
+            if one["purpose"] is not None
+        ),
+        maintenance=_maintenance(row),
+        maintenance_by=": ".join(one for one in (row["maintenance_user"], row["maintenance_reason"]) if one),
     )
 
 
@@ -297,42 +302,20 @@ def _maintenance(row: Any) -> Maintenance | None:
     return None if begin is None else Maintenance(since=begin, until=row["maintenance_ends_at"])
 
 
-_BELIEF = (
-    "purpose", "state", "since", "eligible", "application_status", "block", "stale_at", "last_outcome",
-    "last_started_at", "light_outcome", "light_started_at",
-)  # fmt: skip
-
-
-# Most are as they were when somebody looked last.
-@lru_cache(maxsize=KEPT)
-def _belief(
-    purpose: str,
-    state: str,
-    since: datetime | None,
-    eligible: bool,
-    status: str,
-    block: str | None,
-    stale_at: datetime | None,
-    last_outcome: str | None,
-    last_started_at: datetime | None,
-    light_outcome: str | None,
-    light_started_at: datetime | None,
-    warnings: tuple[str, ...],
-    result: LastResult,
-) -> Belief:
+def _belief(row: Any, result: LastResult) -> Belief:
     return Belief(
-        purpose=None if purpose == NO_PURPOSE else Purpose(purpose),
-        state=HealthState(state),
-        since=since,
-        eligible=eligible,
-        status=ApplicationStatus(status),
-        blocks=tuple(Block(word) for word in (block or "").split(",") if word),
-        warnings=tuple(HealthWarning(word) for word in warnings),
-        stale_at=stale_at,
-        last_outcome=None if last_outcome is None else Outcome(last_outcome),
-        last_started_at=last_started_at,
-        light_outcome=None if light_outcome is None else Outcome(light_outcome),
-        light_started_at=light_started_at,
+        purpose=None if row["purpose"] == NO_PURPOSE else Purpose(row["purpose"]),
+        state=HealthState(row["state"]),
+        since=row["since"],
+        eligible=row["eligible"],
+        status=ApplicationStatus(row["application_status"]),
+        blocks=tuple(Block(word) for word in (row["block"] or "").split(",") if word),
+        warnings=tuple(HealthWarning(word) for word in row["warnings"].split(",") if word),
+        stale_at=row["stale_at"],
+        last_outcome=None if row["last_outcome"] is None else Outcome(row["last_outcome"]),
+        last_started_at=row["last_started_at"],
+        light_outcome=None if row["light_outcome"] is None else Outcome(row["light_outcome"]),
+        light_started_at=row["light_started_at"],
         result=result,
     )
 

@@ -22,7 +22,7 @@ from monitor.storage.present import read_present
 from monitor.storage.record import read_acts, read_clock, read_moves, read_names
 from monitor.storage.rollups import DAYS, read_days
 from monitor.storage.status import read_status
-from monitor.storage.uptime import oldest_of_purpose, page_results, read_purpose_uptimes, read_uptimes
+from monitor.storage.uptime import oldest_of_purpose, page_results, read_purpose_uptimes, read_sums
 from monitor.web.access import Access, TokensAway
 from monitor.web.events import Events
 from monitor.web.page.pages import Pages
@@ -58,11 +58,11 @@ async def providers(request: Request) -> Response:
     """
     async with _connection(request) as connection:
         status = await read_status(connection, transitions=0)
-        uptimes = await read_uptimes(connection, status.as_of)
+        sums = await read_sums(connection, status.as_of)
     pages: Pages = request.app.state.pages
 
     def write() -> bytes:
-        return view_providers(status, uptimes)
+        return view_providers(status, sums)
 
     # A thousand providers would hold the event loop for a tenth of a second.
     return Response(await pages.in_thread(write), media_type="application/json")

@@ -16,8 +16,8 @@ from monitor.domain.target import ProbeKind, TargetId
 from monitor.domain.uptime import Uptime
 from monitor.storage.status import Belief, ProviderStatus, PurposeStatus, Status
 from monitor.storage.status_words import effective, find_provider, is_held, is_pinned, purpose_health
-from monitor.storage.uptime import SPANS
-from monitor.web.uptime_views import SpanView, UptimeView, view_span, view_uptime
+from monitor.storage.uptime import SPANS, Sums
+from monitor.web.uptime_views import NO_SUMS, SpanView, UptimeView, view_span, view_uptimes
 
 Ref = Annotated[
     str, Field(description="TYPE:ID, a row of `ai_servers` or `llm_api_keys`.", examples=["api_key:1"])
@@ -198,10 +198,10 @@ class EventsView(BaseModel):
     )
 
 
-def view_providers(status: Status, uptimes: Mapping[TargetId, Mapping[str, Uptime]]) -> bytes:
+def view_providers(status: Status, sums: Mapping[TargetId, Sums]) -> bytes:
     """All providers, as JSON of `ProvidersView`."""
     view = ProvidersView(
-        as_of=status.as_of, providers=[_provider(status, one, uptimes) for one in status.providers]
+        as_of=status.as_of, providers=[_provider(status, one, sums) for one in status.providers]
     )
     return _PROVIDERS.dump_json(view)
 
@@ -287,9 +287,7 @@ def view_event(line: Line) -> EventView:
     )
 
 
-def _provider(
-    status: Status, provider: ProviderStatus, uptimes: Mapping[TargetId, Mapping[str, Uptime]]
-) -> ProviderView:
+def _provider(status: Status, provider: ProviderStatus, sums: Mapping[TargetId, Sums]) -> ProviderView:
     return ProviderView(
         provider=str(provider.ref),
         name=provider.name,
@@ -308,14 +306,14 @@ def _provider(
             _target(
                 belief,
                 status.as_of,
-                uptimes.get(TargetId(provider=provider.ref, purpose=belief.purpose), {}),
+                sums.get(TargetId(provider=provider.ref, purpose=belief.purpose), NO_SUMS),
             )
             for belief in provider.beliefs
         ],
     )
 
 
-def _target(belief: Belief, now: datetime, uptime: Mapping[str, Uptime]) -> TargetView:
+def _target(belief: Belief, now: datetime, sums: Sums) -> TargetView:
     return TargetView(
         purpose=belief.purpose,
         status=effective(belief, now),
@@ -332,7 +330,7 @@ def _target(belief: Belief, now: datetime, uptime: Mapping[str, Uptime]) -> Targ
         ttft_seconds=belief.result.ttft_seconds,
         model=belief.result.model,
         detail=belief.result.detail,
-        uptime={name: view_uptime(uptime.get(name, Uptime())) for name in SPANS},
+        uptime=view_uptimes(sums),
     )
 
 

@@ -12,6 +12,9 @@ from monitor.domain.provider import Purpose
 from monitor.domain.target import TargetId
 from monitor.domain.uptime import Uptime
 from monitor.storage.rollups import Day
+from monitor.storage.uptime import SPANS, Sums
+
+NO_SUMS = Sums(*[(0,) * len(SPANS)] * 4)
 
 
 @dataclass(slots=True, kw_only=True)
@@ -77,14 +80,17 @@ class DaysView(BaseModel):
     targets: list[TargetDaysView]
 
 
-def view_uptime(uptime: Uptime) -> UptimeView:
-    """A target's uptime over a span."""
-    return UptimeView(
-        share=uptime.share,
-        passed=uptime.passed,
-        failed=uptime.failed,
-        covered_seconds=_seconds(uptime.known),
-    )
+def view_uptimes(sums: Sums) -> dict[str, UptimeView]:
+    """A target's uptime over each span."""
+    return {
+        name: UptimeView(
+            share=up / (up + down) if up + down else None,
+            passed=passed,
+            failed=failed,
+            covered_seconds=60 * (up + down),
+        )
+        for name, up, down, passed, failed in zip(SPANS, *sums, strict=True)
+    }
 
 
 def view_span(uptime: Uptime) -> SpanView:

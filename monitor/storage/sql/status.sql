@@ -22,7 +22,7 @@ ORDER BY wanted.purpose;
 SELECT
     provider.provider_type, provider.provider_id, provider.name, provider.kind, provider.enabled,
     belief.purpose, belief.state, belief.since, belief.eligible, belief.application_status, belief.block,
-    belief.warnings, belief.last_outcome, belief.last_started_at,
+    array_to_string(belief.warnings, ',') AS warnings, belief.last_outcome, belief.last_started_at,
     (belief.health ->> 'stale_at')::timestamptz AS stale_at,
     belief.health ->> 'light_outcome' AS light_outcome,
     (belief.health ->> 'light_started_at')::timestamptz AS light_started_at,

@@ -12,7 +12,7 @@ WITH wanted AS MATERIALIZED (
         SELECT type, id FROM unnest($3::text[], $4::integer[]) AS one (type, id)
     )
 ), given AS MATERIALIZED (
-    SELECT number, begin, hour, monitor.minutes_within(hour, hour, begin) AS minutes
+    SELECT number, hour, monitor.minutes_within(hour, hour, begin) AS minutes
     FROM unnest($2::interval[]) WITH ORDINALITY AS one (span, number)
     CROSS JOIN LATERAL (SELECT $1::timestamptz - span AS begin) AS first
     CROSS JOIN LATERAL (SELECT date_trunc('hour', begin, 'UTC') AS hour) AS second
@@ -27,12 +27,19 @@ WITH wanted AS MATERIALIZED (
     SELECT number, provider_type, provider_id, purpose, edge.up, edge.down, edge.passed, edge.failed
     FROM edge
     UNION ALL
-    SELECT number, wanted.provider_type, wanted.provider_id, wanted.purpose, one.up, one.down, one.passed, one.failed
+    SELECT number, wanted.provider_type, wanted.provider_id, wanted.purpose,
+           coalesce(later.up_before, wanted.up), coalesce(later.down_before, wanted.down),
+           coalesce(later.passed_before, wanted.passed), coalesce(later.failed_before, wanted.failed)
     FROM wanted
     CROSS JOIN given
-    CROSS JOIN LATERAL monitor.uptime_before(
-        wanted.provider_type, wanted.provider_id, wanted.purpose, begin
-    ) AS one
+    LEFT JOIN LATERAL (
+        SELECT up_before, down_before, passed_before, failed_before
+        FROM monitor.uptime_hours AS one
+        WHERE one.provider_type = wanted.provider_type AND one.provider_id = wanted.provider_id
+            AND one.purpose = wanted.purpose AND one.hour > given.hour
+        ORDER BY one.hour
+        LIMIT 1
+    ) AS later ON true
     WHERE (number, wanted.provider_type, wanted.provider_id, wanted.purpose) NOT IN (
         SELECT number, provider_type, provider_id, purpose FROM edge
     )
