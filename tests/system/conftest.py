@@ -1,13 +1,15 @@
 """What is dear to make and shared: a Debian, and the program installed in one."""
 
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
 
 from tests.system import debian
+
+DEBIAN = "_tree_and_wheels"
 
 
 @pytest.fixture(scope="session")
@@ -17,15 +19,31 @@ def shared_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return own.parent if own.name.startswith("popen-") else own
 
 
-@pytest.fixture(scope="session")
-def _tree_and_wheels(shared_folder: Path) -> Iterator[tuple[Path, Path]]:
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Those first that need no Debian: it is made meanwhile."""
+    items.sort(key=_wants_debian)
+
+
+def _wants_debian(item: pytest.Item) -> bool:
+    return DEBIAN in getattr(item, "fixturenames", ())
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _making(request: pytest.FixtureRequest, shared_folder: Path) -> Iterator[dict[str, Future[Path]]]:
+    """Both begun as soon as one of this run's tests will want them."""
     # One waits for dpkg while the other waits for the network.
-    with ThreadPoolExecutor() as threads, ExitStack() as stack:
-        made = [
-            threads.submit(stack.enter_context, debian.shared(shared_folder / name, make))
-            for name, make in (("debian", debian.make_tree), ("wheels", debian.make_wheels))
-        ]
-        yield made[0].result(), made[1].result()
+    with ExitStack() as stack, ThreadPoolExecutor() as threads:
+        makers = {"debian": debian.make_tree, "wheels": debian.make_wheels}
+        wanted = any(map(_wants_debian, request.session.items))
+        yield {
+            name: threads.submit(stack.enter_context, debian.shared(shared_folder / name, make))
+            for name, make in (makers.items() if wanted else ())
+        }
+
+
+@pytest.fixture(scope="session")
+def _tree_and_wheels(_making: dict[str, Future[Path]]) -> tuple[Path, Path]:
+    return _making["debian"].result(), _making["wheels"].result()
 
 
 @pytest.fixture(scope="session")
