@@ -176,6 +176,10 @@ class Daemon:
         """The health of what serves each purpose."""
         return self._lead.purposes() if self._lead else {}
 
+    def results_waiting(self) -> int:
+        """How many results wait on this daemon's disk for the database."""
+        return self._lead.results_waiting() if self._lead else self._spool.waiting
+
     def settled(self) -> bool:
         """Whether the start is over: it decides, stands by, or waits for a database that is away."""
         return self._settled

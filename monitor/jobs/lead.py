@@ -318,6 +318,10 @@ class Lead:
             if (state := self.beliefs.purposes.get(purpose)) is not None and state.seen is not None
         )
 
+    def results_waiting(self) -> int:
+        """How many results wait on disk for the database."""
+        return self._pending.on_disk
+
     def purposes(self) -> dict[Purpose, ApplicationStatus]:
         """The application's word for every purpose that somebody serves."""
         now = self._now()

@@ -22,3 +22,7 @@ class DaemonState(Protocol):
     def purposes(self) -> Mapping[Purpose, str]:
         """The health of what serves each configured purpose, in the application's words."""
         ...
+
+    def results_waiting(self) -> int:
+        """How many results wait on its disk for the database."""
+        ...

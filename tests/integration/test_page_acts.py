@@ -21,24 +21,13 @@ from monitor.storage.address import Address, connect
 from monitor.storage.operator import By
 from monitor.storage.purposes import load_purposes
 from monitor.storage.tokens import create_token, revoke_token
-from monitor.web import Role
 from tests.application_rows import ApplicationRows
 from tests.daemon import free_port
 from tests.fault_server import FaultServer
+from tests.still_daemon import StillDaemon
 
 OWN = {"accept": "text/html", "sec-fetch-site": "same-origin", "sec-fetch-mode": "navigate"}
 GPU_2 = ProviderRef.parse("ai_server:2")
-
-
-class State:
-    def role(self) -> Role:
-        return "standby"
-
-    def readiness(self) -> list[str]:
-        return []
-
-    def purposes(self) -> Mapping[Purpose, str]:
-        return {Purpose.CHAT: "healthy"}
 
 
 class Page:
@@ -116,7 +105,7 @@ async def doors(database: Address, connection: Any, tmp_path: Any) -> AsyncItera
     await operator.unpin(connection, Purpose.CHAT, By("x", None, "cli"))
     one = Doors(
         Settings(data_dir=tmp_path, port=free_port()),
-        State(),
+        StillDaemon(healths={Purpose.CHAT: "healthy"}),
         Metrics(version="1"),
         lambda: datetime.now(UTC),
     )

@@ -1,7 +1,7 @@
 """What the status page says in its HTML, without a browser and without a script."""
 
 import re
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from html import unescape
@@ -21,25 +21,14 @@ from monitor.storage.address import Address
 from monitor.storage.daemons import DaemonRow, beat
 from monitor.storage.operator import By, pin
 from monitor.storage.tokens import create_token
-from monitor.web import Role
 from tests.application_rows import ApplicationRows
 from tests.daemon import free_port
 from tests.page_past import fill_past
+from tests.still_daemon import StillDaemon
 
 BROWSER = {"accept": "text/html", "sec-fetch-mode": "navigate"}
 PLANTED_KEY = "sk-planted-51ce09ab77"
 HOSTILE = '"><script>alert(1)</script>'
-
-
-class State:
-    def role(self) -> Role:
-        return "active"
-
-    def readiness(self) -> list[str]:
-        return []
-
-    def purposes(self) -> Mapping[Purpose, str]:
-        return {}
 
 
 @dataclass
@@ -48,6 +37,7 @@ class Reader:
 
     session: aiohttp.ClientSession
     rows: ApplicationRows
+    daemon: StillDaemon
     raw: str = ""
 
     async def read(self, path: str = "/", status: int = 200) -> str:
@@ -81,9 +71,10 @@ class Reader:
 @pytest.fixture
 async def reader(database: Address, connection: Any, tmp_path: Any) -> AsyncIterator[Reader]:
     made = await create_token(connection, name="night-shift", role=TokenRole.VIEWER, lifetime=None, by="x")
+    daemon = StillDaemon("active")
     doors = Doors(
         Settings(data_dir=tmp_path, port=free_port()),
-        State(),
+        daemon,
         Metrics(version="1"),
         lambda: datetime.now(UTC),
     )
@@ -104,7 +95,7 @@ async def reader(database: Address, connection: Any, tmp_path: Any) -> AsyncIter
         )
         headers = {"authorization": f"Bearer {made.text}"}
         async with aiohttp.ClientSession(doors.url, headers=headers) as session:
-            yield Reader(session, ApplicationRows(connection))
+            yield Reader(session, ApplicationRows(connection), daemon)
     finally:
         await doors.close()
 
@@ -181,6 +172,13 @@ async def test_what_is_asked_at_night_comes_with_its_mend(reader: Reader) -> Non
     assert "llm-monitor unpin chat" in text
     assert "gpu-1 : its key is refused." in text
     assert "/static/icon-bad.svg" in reader.raw
+
+
+async def test_results_that_wait_on_disk_are_told(reader: Reader) -> None:
+    await two_servers(reader)
+    reader.daemon.waiting = 1204
+    text = await reader.read()
+    assert "1,204 results wait on disk to be stored. See that the database takes writes." in text
 
 
 async def test_what_the_filter_hides_is_asked_all_the_same(reader: Reader) -> None:

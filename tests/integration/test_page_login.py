@@ -18,28 +18,18 @@ from monitor.doors import ROUTERS
 from monitor.keyring import Keyring, generate
 from monitor.metrics import Metrics
 from monitor.storage.tokens import create_token, revoke_token
-from monitor.web import Role, WebServer, create_app
+from monitor.web import WebServer, create_app
 from monitor.web.access import Access
 from monitor.web.forms import LARGEST_FORM
 from monitor.web.guard import Entrance
 from monitor.web.rules import DoorRules
 from monitor.web.sessions import LASTS, Sessions
 from monitor.web.throttle import BURST, Throttle
+from tests.still_daemon import StillDaemon
 
 BROWSER = {"accept": "text/html,application/xhtml+xml,*/*;q=0.8"}
 OWN = {**BROWSER, "sec-fetch-site": "same-origin", "sec-fetch-mode": "navigate"}
 FORM = {"content-type": "application/x-www-form-urlencoded"}
-
-
-class State:
-    def role(self) -> Role:
-        return "active"
-
-    def readiness(self) -> list[str]:
-        return []
-
-    def purposes(self) -> Mapping[Purpose, str]:
-        return {Purpose.CHAT: "down", Purpose.EMBEDDINGS: "healthy"}
 
 
 @dataclass
@@ -100,7 +90,16 @@ async def browsing(pool: Any, **rules: Any) -> AsyncIterator[Browser]:
         access=Access(lambda: pool, time.monotonic),
         throttle=Throttle(time.monotonic),
     )
-    server = WebServer(create_app(State(), Metrics(version="1"), entrance, ROUTERS), "127.0.0.1", 0)
+    server = WebServer(
+        create_app(
+            StillDaemon("active", healths={Purpose.CHAT: "down", Purpose.EMBEDDINGS: "healthy"}),
+            Metrics(version="1"),
+            entrance,
+            ROUTERS,
+        ),
+        "127.0.0.1",
+        0,
+    )
     await server.start()
     try:
         jar = aiohttp.CookieJar(unsafe=True)
@@ -412,7 +411,12 @@ def routes(router: Any) -> Iterator[Any]:
 
 async def test_of_all_routes_only_these_answer_without_a_login(pool: Any) -> None:
     async with browsing(pool) as browser:
-        app = create_app(State(), Metrics(version="1"), browser.entrance, ROUTERS)
+        app = create_app(
+            StillDaemon("active", healths={Purpose.CHAT: "down", Purpose.EMBEDDINGS: "healthy"}),
+            Metrics(version="1"),
+            browser.entrance,
+            ROUTERS,
+        )
         met, asked = set(), 0
         for route in routes(app):
             if route.path.startswith("/static"):

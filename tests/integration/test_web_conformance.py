@@ -2,23 +2,21 @@
 
 import asyncio
 import sys
-from collections.abc import Mapping
 from datetime import UTC, datetime
 from itertools import count
 from pathlib import Path
 from typing import Any
 
 from monitor.domain.access import TokenRole
-from monitor.domain.provider import Purpose
 from monitor.doors import Doors
 from monitor.keyring import Keyring, generate
 from monitor.metrics import Metrics
 from monitor.settings import Settings
 from monitor.storage.address import Address
 from monitor.storage.tokens import create_token
-from monitor.web import Role
 from monitor.web.throttle import Throttle
 from tests.daemon import free_port
+from tests.still_daemon import StillDaemon
 
 SEED = "20260304"
 EXAMPLES = "4"
@@ -34,20 +32,9 @@ LEFT_OUT = "/stream$|/logout$|/test$|/models$"
 """What never ends, and what asks the addresses that it was given."""
 
 
-class State:
-    def role(self) -> Role:
-        return "standby"
-
-    def readiness(self) -> list[str]:
-        return []
-
-    def purposes(self) -> Mapping[Purpose, str]:
-        return {}
-
-
 def doors(folder: Path) -> Doors:
     settings = Settings(data_dir=folder, port=free_port())
-    return Doors(settings, State(), Metrics(version="1"), lambda: datetime.now(UTC))
+    return Doors(settings, StillDaemon(), Metrics(version="1"), lambda: datetime.now(UTC))
 
 
 async def test_no_request_meets_an_error_of_ours_or_one_that_is_not_documented(

@@ -16,27 +16,16 @@ from pydantic import BaseModel
 from starlette.requests import Request
 
 from monitor.domain.access import TokenRole
-from monitor.domain.provider import Purpose
 from monitor.keyring import Keyring, generate
 from monitor.metrics import Metrics
 from monitor.storage.tokens import create_token, revoke_token
-from monitor.web import Role, WebServer, create_app
+from monitor.web import WebServer, create_app
 from monitor.web.access import Access
 from monitor.web.guard import LARGEST_BODY, Entrance
 from monitor.web.rules import DoorRules, is_loopback, refuse_way
 from monitor.web.sessions import LASTS, Sessions
 from monitor.web.throttle import BURST, Throttle
-
-
-class State:
-    def role(self) -> Role:
-        return "active"
-
-    def readiness(self) -> list[str]:
-        return []
-
-    def purposes(self) -> Mapping[Purpose, str]:
-        return {}
+from tests.still_daemon import StillDaemon
 
 
 class Thing(BaseModel):
@@ -81,7 +70,7 @@ class Door:
 async def opened(pool: Any, host: str = "127.0.0.1", **rules: Any) -> AsyncIterator[Door]:
     access = Access(lambda: pool, time.monotonic)
     entrance = Entrance(rules=DoorRules(**rules), access=access, throttle=Throttle(time.monotonic))
-    server = WebServer(create_app(State(), Metrics(version="1"), entrance, [router]), host, 0)
+    server = WebServer(create_app(StillDaemon("active"), Metrics(version="1"), entrance, [router]), host, 0)
     await server.start()
     try:
         jar = aiohttp.CookieJar(unsafe=True)

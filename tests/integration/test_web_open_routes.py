@@ -5,8 +5,8 @@ import gzip
 import json
 import logging
 import threading
-from collections.abc import AsyncIterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
 from datetime import UTC, datetime
 
 import aiohttp
@@ -30,6 +30,7 @@ from monitor.domain.target import (
 )
 from monitor.metrics import Metrics
 from monitor.web import Role, WebServer, create_app, create_open_app
+from tests.still_daemon import StillDaemon
 
 NOW = datetime(2026, 3, 1, tzinfo=UTC)
 PATHS = ["/", "/metrics", "/healthz", "/readyz", "/api/v1/llm-config/health"]
@@ -37,24 +38,16 @@ OPENMETRICS = {"Accept": "application/openmetrics-text;version=1.0.0"}
 
 
 @dataclass
-class Daemon:
+class Daemon(StillDaemon):
     """A daemon that says what a test wants it to."""
 
     its_role: Role = "active"
-    reasons: list[str] = field(default_factory=list)
-    healths: dict[Purpose, str] = field(default_factory=dict)
     broken: bool = False
 
     def role(self) -> Role:
         if self.broken:
             raise RuntimeError("a defect with sk-secret in its text")
-        return self.its_role
-
-    def readiness(self) -> list[str]:
-        return self.reasons
-
-    def purposes(self) -> Mapping[Purpose, str]:
-        return self.healths
+        return super().role()
 
 
 @pytest.fixture

@@ -1,6 +1,6 @@
 """An operator's acts over HTTP, at the doors that the daemon opens."""
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator
 from datetime import UTC, datetime
 from typing import Any
 
@@ -15,20 +15,9 @@ from monitor.settings import Settings
 from monitor.storage.address import Address
 from monitor.storage.purposes import load_purposes
 from monitor.storage.tokens import create_token
-from monitor.web import Role
 from tests.application_rows import ApplicationRows
 from tests.daemon import free_port
-
-
-class State:
-    def role(self) -> Role:
-        return "standby"
-
-    def readiness(self) -> list[str]:
-        return []
-
-    def purposes(self) -> Mapping[Purpose, str]:
-        return {}
+from tests.still_daemon import StillDaemon
 
 
 class Desk:
@@ -56,7 +45,7 @@ async def desk(database: Address, connection: Any, tmp_path: Any) -> AsyncIterat
     )
     made = await create_token(connection, name="alice", role=TokenRole.ADMIN, lifetime=None, by="x")
     settings = Settings(data_dir=tmp_path, port=free_port())
-    doors = Doors(settings, State(), Metrics(version="1"), lambda: datetime.now(UTC))
+    doors = Doors(settings, StillDaemon(), Metrics(version="1"), lambda: datetime.now(UTC))
     await doors.open()
     try:
         await doors.database_found(database, None)

@@ -16,7 +16,7 @@ from monitor.storage.reports import load_reports
 from monitor.storage.tokens import create_token
 from tests.application_rows import ApplicationRows
 from tests.daemon import free_port
-from tests.integration.test_web_status import State
+from tests.still_daemon import StillDaemon
 from tests.unit.build import START
 
 PATH = "/api/v1/monitor/reports"
@@ -26,7 +26,9 @@ PATH = "/api/v1/monitor/reports"
 async def asker(database: Address, connection: Any, tmp_path: Any) -> AsyncIterator[aiohttp.ClientSession]:
     made = await create_token(connection, name="shop", role=TokenRole.REPORTER, lifetime=None, by="x")
     clock = await read_clock(connection)
-    doors = Doors(Settings(data_dir=tmp_path, port=free_port()), State(), Metrics(version="1"), lambda: clock)
+    doors = Doors(
+        Settings(data_dir=tmp_path, port=free_port()), StillDaemon(), Metrics(version="1"), lambda: clock
+    )
     await doors.open()
     try:
         await doors.database_found(database, None)

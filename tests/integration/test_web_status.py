@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any
@@ -23,21 +23,10 @@ from monitor.storage.arrivals import roll_up
 from monitor.storage.record import read_clock
 from monitor.storage.results import insert_results
 from monitor.storage.tokens import create_token, revoke_token
-from monitor.web import Role
 from tests.daemon import free_port
+from tests.still_daemon import StillDaemon
 
 A = ProviderRef(type=ProviderType.AI_SERVER, id=1)
-
-
-class State:
-    def role(self) -> Role:
-        return "standby"
-
-    def readiness(self) -> list[str]:
-        return []
-
-    def purposes(self) -> Mapping[Purpose, str]:
-        return {}
 
 
 class Asker:
@@ -55,7 +44,7 @@ async def asker(database: Address, connection: Any, tmp_path: Any) -> AsyncItera
     made = await create_token(connection, name="t", role=TokenRole.VIEWER, lifetime=None, by="x")
     clock = await read_clock(connection)
     settings = Settings(data_dir=tmp_path, port=free_port())
-    doors = Doors(settings, State(), Metrics(version="1"), lambda: clock)
+    doors = Doors(settings, StillDaemon(), Metrics(version="1"), lambda: clock)
     await doors.open()
     try:
         await doors.database_found(database, None)

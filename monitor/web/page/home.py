@@ -58,9 +58,11 @@ async def make_home(request: Request, wanted: Filter, *, admin: bool, anew: bool
                 connection, SPAN, lambda status: choose(status, wanted)[0], state.readings
             )
 
+        waiting = state.daemon.results_waiting()
+
         def write() -> Made:
             shelf = choose(record.status, wanted)[1]
-            view = view_page(record, shelf, state.policy_for)
+            view = view_page(record, shelf, state.policy_for, waiting)
             context = {"view": view, "is_admin": admin, "csrf": _CSRF}
             return Made(
                 markup=render("home_content.html", context),

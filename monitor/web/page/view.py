@@ -22,7 +22,7 @@ _VOTE_TONES = {Vote.PASS: Tone.OK, Vote.FAILURE: Tone.BAD, Vote.BLOCK: Tone.BAD}
 
 
 def view_page(
-    record: PageRecord, shelf: Shelf, policy_for: Callable[[Purpose], Policy], waiting: int = 0
+    record: PageRecord, shelf: Shelf, policy_for: Callable[[Purpose], Policy], waiting: int
 ) -> PageView:
     """Everything that the page shows.
 
