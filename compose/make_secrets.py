@@ -19,7 +19,10 @@ def make(path: Path, secret: str) -> None:
     if path.exists():
         return
     unfinished = path.with_name(f".{path.name}.{os.getpid()}")
-    unfinished.write_text(secret)
+    with unfinished.open("w") as file:
+        file.write(secret)
+        file.flush()
+        os.fsync(file.fileno())  # else a power cut may leave the name, and nothing in it
     unfinished.chmod(0o444)
     unfinished.rename(path)
     sys.stderr.write(f"made {path}\n")
