@@ -10,7 +10,7 @@ import shutil
 import subprocess
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,7 @@ from tests.system.packages import installed
 
 BASE = "localhost/base"
 IMAGE = "localhost/llm-monitor"
+_END_SECONDS = 20.0
 _KINDS = ("bounding", "effective", "permitted", "inheritable", "ambient")
 
 
@@ -181,9 +182,21 @@ def running(
     try:
         yield container
     finally:
-        if process.poll() is None:
+        _end(process, folder, name)
+
+
+def _end(process: subprocess.Popen[bytes], folder: Path, name: str) -> None:
+    """End a container, which may be about to begin: until then there is nobody to kill."""
+    deadline = time.monotonic() + _END_SECONDS
+    try:
+        while process.poll() is None and time.monotonic() < deadline:
             subprocess.run([*_runc(folder), "kill", name, "KILL"], check=False, capture_output=True)
-        process.wait(timeout=20)
+            with suppress(subprocess.TimeoutExpired):
+                process.wait(timeout=0.5)
+        assert process.poll() is not None, f"{name} did not end"
+    finally:
+        process.kill()
+        process.wait()
         subprocess.run([*_runc(folder), "delete", "--force", name], check=False, capture_output=True)
 
 

@@ -2,11 +2,12 @@
 
 import asyncio
 import os
-import shutil
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+
+from tests.system.packages import installed
 
 PACKAGES = {"ip": "iproute2", "iptables": "iptables"}
 
@@ -58,16 +59,8 @@ async def run(*command: str) -> None:
 
 def install_tools() -> None:
     """Debian's packages for it, where they are missing."""
-    missing = [package for tool, package in PACKAGES.items() if shutil.which(tool) is None]
-    if missing:
-        environment = os.environ | {"DEBIAN_FRONTEND": "noninteractive"}
-        for command in (["update"], ["install", "-y", "--no-install-recommends", *missing]):
-            subprocess.run(
-                ["apt-get", "-qq", *command],  # noqa: S607 - wherever it is
-                check=True,
-                env=environment,
-                stdin=subprocess.DEVNULL,
-            )
+    for tool, package in PACKAGES.items():
+        installed(tool, package)
 
 
 @contextmanager

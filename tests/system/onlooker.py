@@ -116,13 +116,13 @@ class Onlooker:
 
     @asynccontextmanager
     async def watching(self) -> AsyncIterator[None]:
-        """Look at the alerts all the while."""
-        watch = asyncio.create_task(self._watch())
-        try:
-            yield
-        finally:
-            watch.cancel()
-            await asyncio.gather(watch, return_exceptions=True)
+        """Look at the alerts all the while; a rule that Prometheus can't evaluate ends everything."""
+        async with asyncio.TaskGroup() as group:
+            watch = group.create_task(self._watch())
+            try:
+                yield
+            finally:
+                watch.cancel()
 
     async def _watch(self) -> None:
         while True:

@@ -8,7 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from http.client import HTTPConnection
 from pathlib import Path
 from typing import Any
@@ -119,8 +119,8 @@ def test_a_container_lives_with_its_own_database_and_is_judged_by_its_health(
         container.until(lambda: _status(port, "/readyz") == 200, 90, "readiness")
         assert container.check_health() == (True, f"healthy: http://127.0.0.1:{port}/healthz\n")
         family = _family(container)
-        assert any("postgres" in one.name() for one in family)
-        assert {one.uids().real for one in family} == {10001}
+        assert any("postgres" in name for name, _ in family.values())
+        assert {user for _, user in family.values()} == {10001}
         _cannot_write(container)
         status = container.execute("llm-monitor", "status", "--json")
         assert [one["role"] for one in json.loads(status.stdout)["daemons"]] == ["active"], status
@@ -137,6 +137,17 @@ def test_a_container_lives_with_its_own_database_and_is_judged_by_its_health(
         assert [one for one in family if one.is_running()] == []
     assert (folder / "volume" / "pg" / "PG_VERSION").is_file()
     assert (folder / "volume" / "admin-token").stat().st_mode & 0o077 == 0
+
+
+def test_a_container_that_is_given_up_while_it_begins_leaves_nothing(
+    root: Path, about: dict[str, Any], folder: Path
+) -> None:
+    with running(root, about["config"], folder) as container:
+        pass
+    assert container.process.poll() is not None
+    left = [one for one in psutil.process_iter(["cmdline"]) if container.name in (one.info["cmdline"] or [])]
+    assert left == []
+    assert list((folder / "runc").iterdir()) == []
 
 
 def test_a_database_that_is_away_is_no_reason_to_restart(
@@ -253,10 +264,13 @@ def test_the_linter_of_containerfiles_has_nothing_to_say(tmp_path: Path) -> None
     assert done.returncode == 0
 
 
-def _family(container: Container) -> list[psutil.Process]:
-    """Every process of a container."""
-    runner = psutil.Process(container.process.pid)
-    return [one for one in runner.children(recursive=True) if one.name() != "runc"]
+def _family(container: Container) -> dict[psutil.Process, tuple[str, int]]:
+    """Every process of a container, with its name and its user; what ends right now is none."""
+    runner, found = psutil.Process(container.process.pid), {}
+    for one in runner.children(recursive=True):
+        with suppress(psutil.NoSuchProcess):
+            found[one] = one.name(), one.uids().real
+    return {one: about for one, about in found.items() if about[0] != "runc"}
 
 
 def _cannot_write(container: Container) -> None:
