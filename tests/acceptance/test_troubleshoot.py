@@ -18,7 +18,7 @@ def shown() -> list[tuple[str, list[str]]]:
     found: list[tuple[str, list[str]]] = []
     page = PAGE.read_text(encoding="utf-8")
     for language, block in re.findall(r"^```(\w*)\n(.*?)^```$", page, re.DOTALL | re.MULTILINE):
-        if language:
+        if language != "console":
             continue
         for line in block.splitlines():
             if line.startswith("$ llm-monitor "):
@@ -65,7 +65,9 @@ async def test_every_case_of_the_page_looks_as_it_says(database: Address, connec
             for target in ("ai_server:1/chat", "ai_server:2/chat"):
                 await daemon.event("health_changed", 60, after="up", target=target)
             await walk_the_failover(walk, rows, daemon, one, ours)
-    for command, lines in shown():
+    cases = shown()
+    assert walk.said.keys() - {command for command, _ in cases} == {"pause chat"}, "all but that is shown"
+    for command, lines in cases:
         for line in lines:
             assert bare(line) in walk.said[command], (command, line, sorted(walk.said[command]))
 
