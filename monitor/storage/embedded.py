@@ -101,7 +101,7 @@ class EmbeddedServer:
             await asyncio.sleep(_LOOK_SECONDS)
             rounds += 1
             if self._process is not None and rounds % 240 == 0:
-                bound_log(Folder(self._given.resolve()).log)
+                bound_log(Folder(self._given.resolve()))
 
     async def stop(self, *, patience_seconds: float = STOP_SECONDS) -> None:
         """Shut down what we run (nothing, when another process does) and give up the folder.
@@ -158,7 +158,7 @@ class EmbeddedServer:
             await initialise(folder, account, binaries)
         check_version(folder, binaries)
         remove_stale_pid_file(folder)
-        bound_log(folder.log)
+        bound_log(folder)
         options = server_options(folder.cluster, sockets, binaries.major, self._group)
         with open_log(folder) as output:
             self._process = spawn(

@@ -105,12 +105,15 @@ def open_log(folder: Folder) -> IO[bytes]:
     return os.fdopen(open_in(folder, folder.log, os.O_WRONLY | os.O_APPEND), "ab", buffering=0)
 
 
-def bound_log(path: Path) -> None:
+def bound_log(folder: Folder) -> None:
     """Keep one older log and empty this one in place: PostgreSQL holds it open, and appends."""
-    with suppress(FileNotFoundError):
-        if path.stat().st_size > _LOG_BYTES:
-            shutil.copyfile(path, path.with_name(path.name + ".1"))
-            os.truncate(path, 0)
+    older = folder.log.with_name(f"{folder.log.name}.1")
+    with os.fdopen(open_in(folder, folder.log, os.O_RDWR), "r+b") as log:
+        if os.fstat(log.fileno()).st_size > _LOG_BYTES:
+            older.unlink(missing_ok=True)  # one that others may read, or a link
+            with os.fdopen(open_in(folder, older, os.O_WRONLY), "wb") as kept:
+                shutil.copyfileobj(log, kept)
+            os.ftruncate(log.fileno(), 0)
 
 
 def last_words(path: Path) -> str:

@@ -329,7 +329,9 @@ async def test_the_log_stays_within_bounds(folder: Path) -> None:
     async with running(folder):
         pass
     assert (folder / "postgres.log").stat().st_size < 100_000
-    assert (folder / "postgres.log.1").stat().st_size >= 5_000_000
+    older = (folder / "postgres.log.1").stat()
+    assert older.st_size >= 5_000_000
+    assert stat.S_IMODE(older.st_mode) == 0o600
 
 
 def ordinary_case() -> tuple[str, int | None]:
