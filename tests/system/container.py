@@ -40,7 +40,8 @@ class Storage:
             capture_output=True,
             text=True,
             check=False,
-            env=os.environ | {"BUILDAH_ISOLATION": "chroot"},
+            # What a build that is broken off leaves of its containers lies within our folder, too.
+            env=os.environ | {"BUILDAH_ISOLATION": "chroot", "TMPDIR": str(self.folder)},
         )
         assert done.returncode == 0, f"buildah {arguments}:\n{done.stdout}{done.stderr}"
         return done.stdout.strip()
