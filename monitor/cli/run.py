@@ -1,7 +1,6 @@
 """`llm-monitor run`: the daemon, or the demonstration of it."""
 
 import asyncio
-import gc
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -16,9 +15,6 @@ if TYPE_CHECKING:
 
     from monitor.keyring import Keyring
     from monitor.settings import Settings
-
-WALKS_APART = 100
-"""Lesser walks of the garbage collector between two over everything; Python has 10."""
 
 
 def run(
@@ -88,10 +84,6 @@ async def _run(settings: "Settings", adopt_env: bool, read_again: "Callable[[], 
         redactor.add(*changed.secrets())
         configure(level=changed.log_level, format=changed.log_format, redactor=redactor)
 
-    # A walk of the garbage collector over all that lives takes 40 ms with a thousand targets, and nothing
-    # else runs meanwhile. What is made and dropped again is found without it.
-    young, middle, _ = gc.get_threshold()
-    gc.set_threshold(young, middle, WALKS_APART)
     daemon = Daemon(
         settings,
         offer=offer,
