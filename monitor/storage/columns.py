@@ -1,6 +1,6 @@
 """Columns that name providers and targets: read as such, and the other way round."""
 
-from collections.abc import Sequence
+from collections.abc import Collection
 from functools import lru_cache
 from typing import Any
 
@@ -38,6 +38,6 @@ def target_of(type_: str, id_: int, purpose: str) -> TargetId:
     )
 
 
-def ref_columns(refs: Sequence[ProviderRef] | None) -> tuple[list[str] | None, list[int] | None]:
+def ref_columns(refs: Collection[ProviderRef] | None) -> tuple[list[str] | None, list[int] | None]:
     """Providers as two columns; None for all of them."""
     return (None, None) if refs is None else ([str(one.type) for one in refs], [one.id for one in refs])

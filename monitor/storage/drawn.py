@@ -30,6 +30,7 @@ class Drawn:
     """Everything that is drawn; what nothing is known of is left out.
 
     Attributes:
+        as_of: by the database's clock.
         uptimes: of targets, by span.
         days: of targets.
         hours: of targets, those with data as one text, the oldest first: whoever draws unpacks it. An hour is
@@ -39,14 +40,12 @@ class Drawn:
         purpose_days: the same by the day.
     """
 
+    as_of: datetime
     uptimes: Mapping[TargetId, Mapping[str, Uptime]]
     days: Mapping[TargetId, DrawnDays]
     hours: Mapping[TargetId, str]
     purpose_uptimes: Mapping[Purpose, Mapping[str, Uptime]]
     purpose_days: Mapping[Purpose, Sequence[PurposeDay]]
-
-
-NOTHING_DRAWN = Drawn(uptimes={}, days={}, hours={}, purpose_uptimes={}, purpose_days={})
 
 
 async def read_drawn(
@@ -72,6 +71,7 @@ async def read_drawn(
     )
     refs = list({ref: None for ref, _ in targets})
     return Drawn(
+        as_of=now,
         uptimes=await read_uptimes(connection, now, refs) if refs else {},
         days={target_in(row): DrawnDays(days=row["days"], up=row["up"], down=row["down"]) for row in days},
         hours={target_in(row): row["hours"] for row in hours},

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, TypeVar
 
 from monitor.domain.acts import ActRecord
 from monitor.domain.journal import Entry, EntryKind
@@ -28,6 +28,16 @@ READINGS_SPAN_ASKED = timedelta(hours=1)
 
 READINGS_EVERY = timedelta(minutes=1)
 """How often that is done, whoever looks: it takes longer than all the rest of a page."""
+
+PAST_EVERY = timedelta(seconds=15)
+"""How often the past is read anew: it goes on by minutes, and takes a third of a look."""
+
+MOST_KEPT = 16
+"""The past of so many sets of providers at a time."""
+
+T = TypeVar("T")
+_Target = tuple[ProviderRef, Purpose | None]
+_Past = tuple[Drawn, Mapping["ProviderRef", "Told"]]
 
 _TOLD = [kind for kind in EntryKind if kind is not EntryKind.SETTLED]
 
@@ -85,42 +95,63 @@ class PageRecord:
     drawn: Drawn
 
 
-class Readings:
-    """What all providers told of themselves, of a minute ago at most; one for an application."""
+class Kept:
+    """What changes slowly and takes longest to read, kept for a while; one for an application."""
 
     def __init__(self) -> None:
         """Nothing is known yet."""
         self._told: Mapping[ProviderRef, Told] = {}
-        self._read_at: datetime | None = None
+        self._told_at: datetime | None = None
+        self._past: dict[frozenset[_Target], _Past] = {}
 
-    async def read(self, connection: Any, status: Status) -> Mapping[ProviderRef, Told]:
-        """Theirs that are enabled.
+    async def told(self, connection: Any, status: Status) -> Mapping[ProviderRef, Told]:
+        """What those that are enabled told of themselves, of a minute ago at most.
 
         Args:
             connection: one of ours, in a transaction that sees one snapshot.
             status: of that snapshot.
         """
-        now, read_at = status.as_of, self._read_at
-        if read_at is None or not read_at <= now < read_at + READINGS_EVERY:
+        now = status.as_of
+        if self._told_at is None or not is_fresh(self._told_at, now, READINGS_EVERY):
             enabled = [one for one in status.providers if one.enabled]
             self._told = await read_told(connection, enabled, now, READINGS_SPAN_ASKED)
-            self._read_at = now
+            self._told_at = now
         return self._told
+
+    async def past(
+        self, connection: Any, now: datetime, providers: Sequence[ProviderStatus]
+    ) -> tuple[Drawn, Mapping[ProviderRef, Told]]:
+        """What is drawn of purposes and some providers, and what those told, of some seconds ago at most."""
+        fresh = {key: one for key, one in self._past.items() if is_fresh(one[0].as_of, now, PAST_EVERY)}
+        targets = targets_of(providers)
+        key = frozenset(targets)
+        if key not in fresh:
+            if len(fresh) >= MOST_KEPT:
+                fresh.clear()
+            drawn = await read_drawn(connection, now, targets, purposes=True)
+            fresh[key] = drawn, await read_told(connection, providers, now)
+        self._past = fresh
+        return fresh[key]
+
+
+def is_fresh(at: datetime, now: datetime, age: timedelta) -> bool:
+    """Whether something is young enough; by a clock that was set back nothing is."""
+    return at <= now < at + age
 
 
 async def read_page(
     connection: Any,
     span: timedelta,
-    choose: Callable[[Status], Sequence[ProviderStatus]],
-    readings: Readings,
-) -> PageRecord:
+    choose: Callable[[Status], tuple[Sequence[ProviderStatus], T]],
+    kept: Kept,
+) -> tuple[PageRecord, T]:
     """Read what a page shows.
 
     Args:
         connection: one of ours, outside of a transaction.
         span: how far back to tell what happened.
-        choose: which providers are shown, of all.
-        readings: what those told of themselves that are not shown.
+        choose: which providers are shown, of all; what else it says is given back.
+        kept: of the looks before.
     """
     async with connection.transaction(isolation="repeatable_read", readonly=True):
         status = await read_status_within(connection, results=False)
@@ -129,15 +160,18 @@ async def read_page(
         rows = [Purpose(one.purpose) for one in status.purposes if one.purpose in known]
         names = {one.ref: one.name for one in status.providers}
         purposes = {one: await _read_purpose(connection, one, since, now, names) for one in rows}
-        shown = await with_results(connection, choose(status))
-        return PageRecord(
+        chosen, choice = choose(status)
+        shown = await with_results(connection, chosen)
+        drawn, told = await kept.past(connection, now, shown)
+        record = PageRecord(
             status=status,
             since=since,
             purposes=purposes,
             shown=shown,
-            told={**await readings.read(connection, status), **await read_told(connection, shown, now)},
-            drawn=await read_drawn(connection, now, targets_of(shown), purposes=True),
+            told={**await kept.told(connection, status), **told},
+            drawn=drawn,
         )
+    return record, choice
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -204,7 +238,7 @@ async def read_told(
     return {ref: _told(readings) for ref, readings in newest.items()}
 
 
-def targets_of(providers: Sequence[ProviderStatus]) -> list[tuple[ProviderRef, Purpose | None]]:
+def targets_of(providers: Sequence[ProviderStatus]) -> list[_Target]:
     """What is probed of some providers."""
     return [(one.ref, belief.purpose) for one in providers for belief in one.beliefs]
 

@@ -4,7 +4,6 @@ import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
-from functools import lru_cache
 from itertools import groupby
 from operator import itemgetter
 from typing import Any, NamedTuple
@@ -15,7 +14,7 @@ from monitor.domain.health import HealthState
 from monitor.domain.maintenance import Maintenance
 from monitor.domain.outcome import Outcome
 from monitor.domain.provider import ProviderRef, Purpose
-from monitor.storage.columns import KEPT, NO_PURPOSE, provider_in, ref_columns
+from monitor.storage.columns import NO_PURPOSE, provider_in, ref_columns
 from monitor.storage.daemons import DaemonRow, list_daemons
 from monitor.storage.problems import Problem, list_problems
 from monitor.storage.purposes import read_ref
@@ -278,8 +277,6 @@ async def _read_providers(rows: list[Any], last: _Results) -> tuple[ProviderStat
     return tuple(found)
 
 
-# Nearly all rows are as they were when somebody looked last, and a row is told by its values.
-@lru_cache(maxsize=KEPT)
 def _provider(rows: tuple[Any, ...], results: tuple[LastResult, ...]) -> ProviderStatus:
     row = rows[0]
     return ProviderStatus(

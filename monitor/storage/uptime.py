@@ -58,7 +58,11 @@ async def read_sums(
     connection: Any, now: datetime, refs: Sequence[ProviderRef] | None = None
 ) -> dict[TargetId, Sums]:
     """The same bare: of thousands, an `Uptime` of each takes a while."""
-    rows = await connection.fetch(QUERIES["read_uptimes"], now, list(SPANS.values()), *ref_columns(refs))
+    spans = list(SPANS.values())
+    if refs is None:
+        rows = await connection.fetch(QUERIES["read_uptimes"], now, spans)
+    else:
+        rows = await connection.fetch(QUERIES["read_uptimes_of"], now, spans, *ref_columns(set(refs)))
     return {target_in(row): Sums(row["up"], row["down"], row["passed"], row["failed"]) for row in rows}
 
 

@@ -14,7 +14,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from monitor import __version__
 from monitor.domain.policy import Policy
 from monitor.metrics import Metrics
-from monitor.storage.page import Readings
+from monitor.storage.page import Kept
 from monitor.web import document, routes_session
 from monitor.web.document import refuse_invalid
 from monitor.web.events import Events
@@ -80,7 +80,7 @@ def create_app(
         app.state.daemon, app.state.said = state, Said()
         events = app.state.events = Events()
         app.state.pages = Pages(lambda: events.count)
-        app.state.readings = Readings()
+        app.state.kept = Kept()
         app.state.policy_for = lambda _: Policy()
         app.state.probe_runs = ProbeRuns()
         app.add_exception_handler(RequestValidationError, refuse_invalid)

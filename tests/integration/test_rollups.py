@@ -184,6 +184,7 @@ async def test_what_is_rolled_up_is_what_a_plain_reckoning_of_all_results_gives(
     now = END + timedelta(minutes=later, seconds=30)
     await roll_up(connection, now)
     uptimes = await read_uptimes(connection, now)
+    assert await read_uptimes(connection, now, [target.provider for target in by_target]) == uptimes
     for target, mine in by_target.items():
         minutes = reckon_minutes(mine, now)
         for name, span in SPANS.items():

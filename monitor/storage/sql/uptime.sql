@@ -4,14 +4,8 @@
 -- Minutes up and down, and deep probes passed and failed, of every target over some spans that end now (of the hour
 -- that a span begins in, all probes). Of a thousand targets, one look along an hour finds most of them together; those
 -- without that hour are looked up apart.
--- $1 now, $2 the spans, $3 and $4 only of these providers: types and ids, or null for all
-WITH wanted AS MATERIALIZED (
-    SELECT provider_type, provider_id, purpose, up, down, passed, failed
-    FROM monitor.totals
-    WHERE $3::text[] IS NULL OR (provider_type, provider_id) IN (
-        SELECT type, id FROM unnest($3::text[], $4::integer[]) AS one (type, id)
-    )
-), given AS MATERIALIZED (
+-- $1 now, $2 the spans
+WITH given AS MATERIALIZED (
     SELECT number, hour, monitor.minutes_within(hour, hour, begin) AS minutes
     FROM unnest($2::interval[]) WITH ORDINALITY AS one (span, number)
     CROSS JOIN LATERAL (SELECT $1::timestamptz - span AS begin) AS first
@@ -27,20 +21,20 @@ WITH wanted AS MATERIALIZED (
     SELECT number, provider_type, provider_id, purpose, edge.up, edge.down, edge.passed, edge.failed
     FROM edge
     UNION ALL
-    SELECT number, wanted.provider_type, wanted.provider_id, wanted.purpose,
-           coalesce(later.up_before, wanted.up), coalesce(later.down_before, wanted.down),
-           coalesce(later.passed_before, wanted.passed), coalesce(later.failed_before, wanted.failed)
-    FROM wanted
+    SELECT number, total.provider_type, total.provider_id, total.purpose,
+           coalesce(later.up_before, total.up), coalesce(later.down_before, total.down),
+           coalesce(later.passed_before, total.passed), coalesce(later.failed_before, total.failed)
+    FROM monitor.totals AS total
     CROSS JOIN given
     LEFT JOIN LATERAL (
         SELECT up_before, down_before, passed_before, failed_before
         FROM monitor.uptime_hours AS one
-        WHERE one.provider_type = wanted.provider_type AND one.provider_id = wanted.provider_id
-            AND one.purpose = wanted.purpose AND one.hour > given.hour
+        WHERE one.provider_type = total.provider_type AND one.provider_id = total.provider_id
+            AND one.purpose = total.purpose AND one.hour > given.hour
         ORDER BY one.hour
         LIMIT 1
     ) AS later ON true
-    WHERE (number, wanted.provider_type, wanted.provider_id, wanted.purpose) NOT IN (
+    WHERE (number, total.provider_type, total.provider_id, total.purpose) NOT IN (
         SELECT number, provider_type, provider_id, purpose FROM edge
     )
 )
@@ -49,9 +43,24 @@ SELECT provider_type, provider_id, purpose,
        array_agg(total.down - before.down ORDER BY number) AS down,
        array_agg(total.passed - before.passed ORDER BY number) AS passed,
        array_agg(total.failed - before.failed ORDER BY number) AS failed
-FROM wanted AS total
+FROM monitor.totals AS total
 JOIN before USING (provider_type, provider_id, purpose)
 GROUP BY provider_type, provider_id, purpose;
+
+-- name: read_uptimes_of
+-- The same of some providers.
+-- $1 now, $2 the spans, $3 and $4 types and ids of the providers
+SELECT total.provider_type, total.provider_id, total.purpose, array_agg(total.up - before.up ORDER BY number) AS up,
+       array_agg(total.down - before.down ORDER BY number) AS down,
+       array_agg(total.passed - before.passed ORDER BY number) AS passed,
+       array_agg(total.failed - before.failed ORDER BY number) AS failed
+FROM unnest($3::text[], $4::integer[]) AS wanted (provider_type, provider_id)
+JOIN monitor.totals AS total USING (provider_type, provider_id)
+CROSS JOIN unnest($2::interval[]) WITH ORDINALITY AS given (span, number)
+CROSS JOIN LATERAL monitor.uptime_before(
+    total.provider_type, total.provider_id, total.purpose, $1::timestamptz - span
+) AS before
+GROUP BY total.provider_type, total.provider_id, total.purpose;
 
 -- name: read_purpose_uptimes
 -- Minutes in which the one that served a purpose was up and down, over some spans that end now.
@@ -72,10 +81,14 @@ GROUP BY served.purpose, number;
 -- The same by the day.
 -- $1 since, $2 until
 SELECT served.purpose, (hour AT TIME ZONE 'UTC')::date AS day,
-       sum(bit_count((up_minutes & monitor.minutes_within(hour, began_at, ended_at))::bit(64)))::integer AS up,
-       sum(bit_count((down_minutes & monitor.minutes_within(hour, began_at, ended_at))::bit(64)))::integer AS down
+       sum(bit_count((up_minutes & within)::bit(64)))::integer AS up,
+       sum(bit_count((down_minutes & within)::bit(64)))::integer AS down
 FROM monitor.served($1, $2) AS served
 JOIN monitor.uptime_hours USING (provider_type, provider_id, purpose)
+CROSS JOIN LATERAL (
+    SELECT CASE WHEN hour >= began_at AND hour + interval '1 hour' <= ended_at THEN -1
+                ELSE monitor.minutes_within(hour, began_at, ended_at) END AS within
+) AS mask
 WHERE hour >= date_trunc('hour', began_at, 'UTC') AND hour < ended_at
 GROUP BY served.purpose, day
 ORDER BY served.purpose, day;

@@ -161,8 +161,8 @@ def _about_purposes(status: Status, purposes: Sequence[PurposeView]) -> Iterable
 
 def _about_blocks(status: Status) -> Iterable[Ask]:
     for provider in status.providers:
-        blocks = sorted({block for one in provider.beliefs for block in one.blocks} & LOOK.keys())
-        for block in blocks if provider.enabled else ():
+        found = {block for one in provider.beliefs for block in one.blocks}
+        for block in sorted(found & LOOK.keys()) if found and provider.enabled else ():
             text, mend = LOOK[block]
             yield Ask(
                 urgent=False,

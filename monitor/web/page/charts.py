@@ -61,7 +61,6 @@ class Bars:
         first: the first day.
         code: each day's minutes `up,down,unknown`, separated by blanks; `-` for a day without data; `*5`
             after it when five in a row are the same.
-        days: those with data, the oldest first.
         calm: how many days had nothing to tell.
         trouble: on how many something was down.
         unseen: how many had no data.
@@ -77,10 +76,21 @@ class Bars:
     label: str
     first: date
     code: str
-    days: tuple[tuple[date, DayParts], ...]
     calm: int
     trouble: int
     unseen: int
+
+    @property
+    def days(self) -> list[tuple[date, DayParts]]:
+        """Those with data, the oldest first; read from the code, because bars are kept and seldom told."""
+        found, place = [], 0
+        for word in self.code.split(" "):
+            parts, _, times = word.partition("*")
+            for _ in range(int(times or 1)):
+                if parts != "-":
+                    found.append((self.first + place * _DAY, DayParts(*map(int, parts.split(",")))))
+                place += 1
+        return found
 
     @property
     def known(self) -> tuple[DayRow, ...]:
@@ -94,7 +104,7 @@ class Bars:
 
     def last_troubled(self, most: int = 10) -> tuple[DayRow, ...]:
         """The last of them."""
-        down = [one for one in self.days if one[1].down]
+        down = [one for one in self.days if one[1].down] if self.trouble else []
         return tuple(_row(day, parts) for day, parts in reversed(down[-most:]))
 
 
@@ -137,7 +147,6 @@ def draw_days(found: Mapping[date, DayParts], today: date, count: int = 90) -> B
         label=_days_in_words(count, troubled, unseen),
         first=days[0],
         code=" ".join(one if times == 1 else f"{one}*{times}" for one, times in _repeats(codes)),
-        days=tuple(seen),
         calm=len(seen) - troubled,
         trouble=troubled,
         unseen=unseen,

@@ -54,14 +54,13 @@ async def make_home(request: Request, wanted: Filter, *, admin: bool, anew: bool
 
     async def make() -> Made:
         async with state.pool.acquire(timeout=ACQUIRE_SECONDS) as connection:
-            record = await read_page(
-                connection, SPAN, lambda status: choose(status, wanted)[0], state.readings
+            record, shelf = await read_page(
+                connection, SPAN, lambda status: choose(status, wanted), state.kept
             )
 
         waiting = state.daemon.results_waiting()
 
         def write() -> Made:
-            shelf = choose(record.status, wanted)[1]
             view = view_page(record, shelf, state.policy_for, waiting)
             context = {"view": view, "is_admin": admin, "csrf": _CSRF}
             return Made(

@@ -40,28 +40,28 @@ def purpose_spans(drawn: Drawn, purpose: Purpose) -> tuple[Span, ...]:
     return _spans(drawn.purpose_uptimes.get(purpose, {}))
 
 
-def target_bars(drawn: Drawn, target: TargetId, now: datetime) -> Bars | None:
+def target_bars(drawn: Drawn, target: TargetId) -> Bars | None:
     """A target by the day; None when nothing is known."""
     found = drawn.days.get(target)
     if found is None:
         return None
-    return _bars(tuple(zip(found.days, found.up, found.down, strict=True)), *_today(now))
+    return _bars(tuple(zip(found.days, found.up, found.down, strict=True)), *_today(drawn.as_of))
 
 
-def purpose_bars(drawn: Drawn, purpose: Purpose, now: datetime) -> Bars | None:
+def purpose_bars(drawn: Drawn, purpose: Purpose) -> Bars | None:
     """A purpose by the day; None when nothing is known."""
     days = drawn.purpose_days.get(purpose)
     if not days:
         return None
     minutes = ((one.date, one.uptime.up // MINUTE, one.uptime.down // MINUTE) for one in days)
-    return _bars(tuple(minutes), *_today(now))
+    return _bars(tuple(minutes), *_today(drawn.as_of))
 
 
-def target_chart(drawn: Drawn, target: TargetId, now: datetime) -> Chart | None:
+def target_chart(drawn: Drawn, target: TargetId) -> Chart | None:
     """A target's latency by the hour, and its time to the first token; None without data."""
     found = drawn.hours.get(target)
     # The right edge goes on by whole pixels.
-    return None if found is None else _chart(found, now + (_EPOCH - now) % PIXEL)
+    return None if found is None else _chart(found, drawn.as_of + (_EPOCH - drawn.as_of) % PIXEL)
 
 
 def _spans(uptimes: Mapping[str, Uptime]) -> tuple[Span, ...]:

@@ -91,6 +91,8 @@ def _fits(provider: ProviderStatus, wanted: Filter, tone: Tone, serves: bool) ->
         return False
     if wanted.state == "serving" and not serves:
         return False
+    if not wanted.query:
+        return True
     text = f"{provider.name} {provider.kind} {provider.ref}".casefold()
     return all(word in text for word in wanted.query.casefold().split())
 
@@ -175,8 +177,8 @@ def _target(status: Status, provider: ProviderStatus, belief: Belief, drawn: Dra
         ttft=seconds(belief.result.ttft_seconds),
         model=belief.result.model or "",
         uptimes=target_spans(drawn, target),
-        bars=target_bars(drawn, target, now),
-        chart=target_chart(drawn, target, now),
+        bars=target_bars(drawn, target),
+        chart=target_chart(drawn, target),
     )
 
 

@@ -71,7 +71,7 @@ def view_purpose(
         moves_when=explanation.next_moves if explanation else (),
         candidates=candidates,
         uptimes=purpose_spans(drawn, own) if own else (),
-        bars=purpose_bars(drawn, own, status.as_of) if own else None,
+        bars=purpose_bars(drawn, own) if own else None,
         paused=purpose.paused,
         pinned=is_pinned(purpose, status.as_of),
         held=is_held(purpose, status.as_of),
