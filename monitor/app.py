@@ -253,6 +253,8 @@ class Daemon:
         if reload is not None:
             run = reload.run(before=supervision.reloading, after=supervision.reloaded)
             tasks.append(asyncio.create_task(run, name="reload"))
+        if self._embedded is not None:
+            tasks.append(asyncio.create_task(self._embedded.keep_log_bounded(), name="postgres log"))
         return tasks
 
     async def _open_doors(self) -> None:

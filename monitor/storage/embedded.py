@@ -44,6 +44,7 @@ from monitor.storage.errors import STORE_ERRORS
 from monitor.storage.queries import QUERIES
 
 _LOOK_SECONDS = 0.25
+LOG_SECONDS = 60.0
 
 log = structlog.get_logger()
 
@@ -95,13 +96,23 @@ class EmbeddedServer:
             raise
 
     async def wait_exited(self) -> None:
-        """Return when PostgreSQL is gone; keeps its log within bounds meanwhile."""
-        rounds = 0
-        while self._runs():
+        """Return when PostgreSQL is gone."""
+        while self._runs():  # noqa: ASYNC110 - a process, which sets no event
             await asyncio.sleep(_LOOK_SECONDS)
-            rounds += 1
-            if self._process is not None and rounds % 240 == 0:
-                bound_log(Folder(self._given.resolve()))
+
+    async def keep_log_bounded(self, every_seconds: float = LOG_SECONDS) -> None:
+        """Keep the log of what we run within bounds, until cancelled.
+
+        Args:
+            every_seconds: how often to look.
+        """
+        while True:
+            await asyncio.sleep(every_seconds)
+            if self._process is not None:
+                try:
+                    await asyncio.to_thread(bound_log, Folder(self._given.resolve()))
+                except OSError as error:
+                    log.warning("postgres_log_not_bounded", reason=str(error))
 
     async def stop(self, *, patience_seconds: float = STOP_SECONDS) -> None:
         """Shut down what we run (nothing, when another process does) and give up the folder.

@@ -14,6 +14,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
+import asyncpg
 import pytest
 from structlog.testing import capture_logs
 
@@ -332,6 +333,28 @@ async def test_the_log_stays_within_bounds(folder: Path) -> None:
     older = (folder / "postgres.log.1").stat()
     assert older.st_size >= 5_000_000
     assert stat.S_IMODE(older.st_mode) == 0o600
+
+
+async def test_the_log_stays_within_bounds_while_it_is_written(folder: Path) -> None:
+    log = folder / "postgres.log"
+    async with running(folder) as server:
+        bounding = asyncio.create_task(server.keep_log_bounded(every_seconds=0.05))
+        try:
+            connection = await connect(attach(folder))
+            with log.open("ab") as file:
+                file.write(b"x" * 5_000_000)
+            async with asyncio.timeout(10):
+                while log.stat().st_size >= 5_000_000:  # noqa: ASYNC110 - a file, which sets no event
+                    await asyncio.sleep(0.05)
+            with pytest.raises(asyncpg.PostgresSyntaxError):
+                await connection.execute("SELEKT 1")
+            await connection.close()
+        finally:
+            bounding.cancel()
+    text = log.read_bytes()
+    assert b"SELEKT 1" in text, "PostgreSQL goes on where the emptied log begins"
+    assert len(text) < 100_000
+    assert (folder / "postgres.log.1").stat().st_size >= 5_000_000
 
 
 def ordinary_case() -> tuple[str, int | None]:
