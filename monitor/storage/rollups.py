@@ -1,7 +1,6 @@
 """What is kept of results by the hour and by the day."""
 
-import asyncio
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from typing import Any
@@ -12,8 +11,9 @@ from monitor.domain.provider import ProviderRef, Purpose
 from monitor.domain.target import ProbeKind, TargetId
 from monitor.domain.uptime import HOUR, MINUTE, Uptime, minutes_begun
 from monitor.storage.columns import ref_columns, target_in
+from monitor.storage.paced import paced
 from monitor.storage.queries import QUERIES
-from monitor.storage.uptime import AT_ONCE, day_begin, read_purpose, uptime_of
+from monitor.storage.uptime import day_begin, read_purpose, uptime_of
 
 DAYS = 90
 _DAY = timedelta(days=1)
@@ -87,11 +87,11 @@ async def read_days(
         QUERIES["read_days"], today - timedelta(days=days - 1), today, str(kind), *ref_columns(refs)
     )
     found: dict[TargetId, list[Day]] = {}
-    async for target, row in _each(rows):
+    async for row in paced(rows):
         day: date = row["day"]
         begun = min(now - datetime.combine(day, time(), UTC), _DAY)
         uptime = uptime_of(row["up"], row["down"], _whole(begun), row["passed"], row["failed"])
-        found.setdefault(target, []).append(Day(date=day, uptime=uptime, **_sums(row)))
+        found.setdefault(target_in(row), []).append(Day(date=day, uptime=uptime, **_sums(row)))
     return {target: tuple(known) for target, known in found.items()}
 
 
@@ -113,11 +113,11 @@ async def read_hours(
     """
     rows = await connection.fetch(QUERIES["read_hours"], since, until, str(kind), *ref_columns(refs))
     found: dict[TargetId, list[Hour]] = {}
-    async for target, row in _each(rows):
+    async for row in paced(rows):
         hour: datetime = row["hour"]
         begun = minutes_begun(hour, until) * MINUTE
         uptime = uptime_of(row["up"], row["down"], min(begun, HOUR), row["passed"], row["failed"])
-        found.setdefault(target, []).append(Hour(hour=hour, uptime=uptime, **_sums(row)))
+        found.setdefault(target_in(row), []).append(Hour(hour=hour, uptime=uptime, **_sums(row)))
     return {target: tuple(known) for target, known in found.items()}
 
 
@@ -135,18 +135,6 @@ async def read_purpose_days(
         uptime = uptime_of(row["up"], row["down"], _whole(begun))
         found.setdefault(purpose, []).append(PurposeDay(date=row["day"], uptime=uptime))
     return {purpose: tuple(known) for purpose, known in found.items()}
-
-
-async def _each(rows: Sequence[Any]) -> AsyncIterator[tuple[TargetId, Any]]:
-    """Rows in the order of their targets, each with its target; with a pause now and then."""
-    columns: tuple[object, ...] = ()
-    target: TargetId | None = None
-    for number, row in enumerate(rows):
-        if number % AT_ONCE == AT_ONCE - 1:
-            await asyncio.sleep(0)
-        if target is None or columns != row[:3]:
-            columns, target = row[:3], target_in(row)
-        yield target, row
 
 
 def _whole(begun: timedelta) -> timedelta:

@@ -1,6 +1,5 @@
 """One look at everything that a person asks after: who serves, how the providers are, what moved."""
 
-import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
@@ -16,11 +15,10 @@ from monitor.domain.outcome import Outcome
 from monitor.domain.provider import ProviderRef, Purpose
 from monitor.storage.columns import NO_PURPOSE, provider_in, ref_columns
 from monitor.storage.daemons import DaemonRow, list_daemons
+from monitor.storage.paced import paced
 from monitor.storage.problems import Problem, list_problems
 from monitor.storage.purposes import read_ref
 from monitor.storage.queries import QUERIES
-
-AT_ONCE = 100
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -242,7 +240,7 @@ async def _read_results(connection: Any, refs: Sequence[ProviderRef] | None) -> 
         _TARGET(row): LastResult(
             row["latency_seconds"], row["ttft_seconds"], row["model"], row["detail"] or ""
         )
-        for row in rows
+        async for row in paced(rows)
     }
 
 
@@ -267,17 +265,12 @@ def _purpose(row: Any) -> PurposeStatus:
 
 
 async def _read_providers(rows: list[Any], last: _Results) -> tuple[ProviderStatus, ...]:
-    """Every provider, with pauses: of a thousand, the event loop belongs to others too."""
-    found: list[ProviderStatus] = []
-    for number, (_, group) in enumerate(groupby(rows, provider_in), start=1):
-        if number % AT_ONCE == 0:
-            await asyncio.sleep(0)
-        of_it = tuple(group)
-        found.append(_provider(of_it, tuple([last.get(_TARGET(row), NO_RESULT) for row in of_it])))
-    return tuple(found)
+    """Every provider; the rows of each stand together."""
+    groups = (tuple(group) for _, group in groupby(rows, provider_in))
+    return tuple([_provider(of_it, last) async for of_it in paced(groups)])
 
 
-def _provider(rows: tuple[Any, ...], results: tuple[LastResult, ...]) -> ProviderStatus:
+def _provider(rows: tuple[Any, ...], last: _Results) -> ProviderStatus:
     row = rows[0]
     return ProviderStatus(
         ref=provider_in(row),
@@ -285,9 +278,7 @@ def _provider(rows: tuple[Any, ...], results: tuple[LastResult, ...]) -> Provide
         kind=row["kind"],
         enabled=row["enabled"],
         beliefs=tuple(
-            _belief(one, result)
-            for one, result in zip(rows, results, strict=True)
-            if one["purpose"] is not None
+            _belief(one, last.get(_TARGET(one), NO_RESULT)) for one in rows if one["purpose"] is not None
         ),
         maintenance=_maintenance(row),
         maintenance_by=": ".join(one for one in (row["maintenance_user"], row["maintenance_reason"]) if one),

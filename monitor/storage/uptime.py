@@ -1,6 +1,5 @@
 """How long a target, and whoever served a purpose, was up; and single results a page at a time."""
 
-import asyncio
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple
@@ -12,11 +11,9 @@ from monitor.domain.target import ProbeKind, TargetId
 from monitor.domain.uptime import MINUTE, Uptime
 from monitor.domain.uptime import SPANS as SPANS
 from monitor.storage.columns import NO_PURPOSE, ref_columns, target_in
+from monitor.storage.paced import paced
 from monitor.storage.queries import QUERIES
 from monitor.storage.results import read_result
-
-AT_ONCE = 100
-"""Rows that are read without a pause: the event loop belongs to others too."""
 
 _NAMES = list(SPANS)
 _FIRST = UUID(int=0)
@@ -33,9 +30,7 @@ async def read_uptimes(
         refs: only of these; None for all.
     """
     found: dict[TargetId, Mapping[str, Uptime]] = {}
-    for number, (target, sums) in enumerate((await read_sums(connection, now, refs)).items(), start=1):
-        if number % AT_ONCE == 0:
-            await asyncio.sleep(0)
+    async for target, sums in paced((await read_sums(connection, now, refs)).items()):
         uptimes = {
             name: uptime_of(up, down, span, passed, failed)
             for (name, span), up, down, passed, failed in zip(SPANS.items(), *sums, strict=True)
@@ -63,7 +58,10 @@ async def read_sums(
         rows = await connection.fetch(QUERIES["read_uptimes"], now, spans)
     else:
         rows = await connection.fetch(QUERIES["read_uptimes_of"], now, spans, *ref_columns(set(refs)))
-    return {target_in(row): Sums(row["up"], row["down"], row["passed"], row["failed"]) for row in rows}
+    return {
+        target_in(row): Sums(row["up"], row["down"], row["passed"], row["failed"])
+        async for row in paced(rows)
+    }
 
 
 async def read_purpose_uptimes(connection: Any, now: datetime) -> dict[Purpose, Mapping[str, Uptime]]:
