@@ -1,11 +1,14 @@
 """What many tests need: databases, connections to them, and an order for those who run side by side."""
 
+import logging
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+import structlog
 
+from monitor.logs import LOUD_ONLY
 from monitor.storage.address import Address, connect, create_pool
 from tests import postgres, side_by_side
 
@@ -65,3 +68,23 @@ def open_folder() -> Iterator[Path]:
     """A folder with a short path that PostgreSQL's account may pass through."""
     with postgres.open_folder() as folder:
         yield folder
+
+
+@pytest.fixture
+def own_logging() -> Iterator[None]:
+    """Whatever a test configures ends with it, and whatever others had configured is away meanwhile."""
+    root = logging.getLogger()
+    handlers, level, complains = root.handlers[:], root.level, logging.raiseExceptions
+    chatty = [logging.getLogger(name) for name in LOUD_ONLY]
+    before = [(one, one.level, one.propagate) for one in chatty]
+    for one in chatty:
+        one.propagate = True  # a prober that was warmed up in this process has silenced some for good
+    yield
+    root.handlers[:] = handlers
+    root.setLevel(level)
+    for one, its_level, propagates in before:
+        one.setLevel(its_level)
+        one.propagate = propagates
+    logging.captureWarnings(False)
+    logging.raiseExceptions = complains
+    structlog.reset_defaults()

@@ -25,7 +25,7 @@ pytestmark = LITELLM_WARNS
 
 
 @pytest.fixture(params=["json", "console"])
-def log(request: pytest.FixtureRequest) -> Callable[[], str]:
+def log(request: pytest.FixtureRequest, own_logging: None) -> Callable[[], str]:
     """What was logged at level debug, by a redactor that knows no key."""
     stream = io.StringIO()
     configure(level="debug", format=request.param, stream=stream)

@@ -5,7 +5,6 @@ import io
 import json
 import logging
 import warnings
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -14,7 +13,7 @@ import pytest
 import structlog
 from cryptography.fernet import Fernet
 
-from monitor.logs import LOUD_ONLY, MASK, Redactor, configure
+from monitor.logs import MASK, Redactor, configure
 
 FERNET = base64.urlsafe_b64encode(bytes(range(100, 132)))
 SECRETS = [
@@ -34,24 +33,7 @@ SECRETS = [
 ]
 
 
-@pytest.fixture(autouse=True)
-def _restored() -> Iterator[None]:
-    """Whatever a test configures ends with it, and whatever others had configured is away meanwhile."""
-    root = logging.getLogger()
-    handlers, level, complains = root.handlers[:], root.level, logging.raiseExceptions
-    chatty = [logging.getLogger(name) for name in LOUD_ONLY]
-    before = [(one, one.level, one.propagate) for one in chatty]
-    for one in chatty:
-        one.propagate = True  # a prober that was warmed up in this process has silenced some for good
-    yield
-    root.handlers[:] = handlers
-    root.setLevel(level)
-    for one, its_level, propagates in before:
-        one.setLevel(its_level)
-        one.propagate = propagates
-    logging.captureWarnings(False)
-    logging.raiseExceptions = complains
-    structlog.reset_defaults()
+pytestmark = pytest.mark.usefixtures("own_logging")
 
 
 class Terminal(io.StringIO):
