@@ -70,6 +70,12 @@ def open_folder() -> Iterator[Path]:
         yield folder
 
 
+@pytest.fixture(autouse=True)
+def _unconfigured() -> None:
+    """A command that another test ran in this process has set how much is logged."""
+    structlog.reset_defaults()
+
+
 @pytest.fixture
 def own_logging() -> Iterator[None]:
     """Whatever a test configures ends with it, and whatever others had configured is away meanwhile."""
