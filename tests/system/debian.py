@@ -7,10 +7,12 @@ lays something over them.
 import fcntl
 import os
 import platform
+import random
 import re
 import shutil
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -36,14 +38,23 @@ def shared(folder: Path, make: Callable[[Path], None]) -> Iterator[Path]:
         make: fills a new folder.
     """
     with folder.with_name(f"{folder.name}.lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        if not folder.exists():
-            unfinished = folder.with_name(f"{folder.name}.new")
-            shutil.rmtree(unfinished, ignore_errors=True)
-            unfinished.mkdir()
-            make(unfinished)
-            unfinished.rename(folder)
-        fcntl.flock(lock, fcntl.LOCK_SH)
+        while True:
+            fcntl.flock(lock, fcntl.LOCK_SH)  # waits while somebody makes it
+            if folder.exists():
+                break
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                # Others look, too. Nobody waits to be alone: whoever has it keeps it for its whole run.
+                fcntl.flock(lock, fcntl.LOCK_UN)
+                time.sleep(random.uniform(0.05, 0.5))  # so that they do not meet again
+                continue
+            if not folder.exists():
+                unfinished = folder.with_name(f"{folder.name}.new")
+                shutil.rmtree(unfinished, ignore_errors=True)
+                unfinished.mkdir()
+                make(unfinished)
+                unfinished.rename(folder)
         try:
             yield folder
         finally:
