@@ -37,7 +37,7 @@ MOST_KEPT = 16
 
 T = TypeVar("T")
 _Target = tuple[ProviderRef, Purpose | None]
-_Past = tuple[Drawn, Mapping["ProviderRef", "Told"]]
+_Past = tuple[Drawn, Mapping[ProviderRef, "Told"]]
 
 _TOLD = [kind for kind in EntryKind if kind is not EntryKind.SETTLED]
 
@@ -112,7 +112,7 @@ class Kept:
             status: of that snapshot.
         """
         now = status.as_of
-        if self._told_at is None or not is_fresh(self._told_at, now, READINGS_EVERY):
+        if self._told_at is None or not _is_fresh(self._told_at, now, READINGS_EVERY):
             enabled = [one for one in status.providers if one.enabled]
             self._told = await read_told(connection, enabled, now, READINGS_SPAN_ASKED)
             self._told_at = now
@@ -122,7 +122,7 @@ class Kept:
         self, connection: Any, now: datetime, providers: Sequence[ProviderStatus]
     ) -> tuple[Drawn, Mapping[ProviderRef, Told]]:
         """What is drawn of purposes and some providers, and what those told, of some seconds ago at most."""
-        fresh = {key: one for key, one in self._past.items() if is_fresh(one[0].as_of, now, PAST_EVERY)}
+        fresh = {key: one for key, one in self._past.items() if _is_fresh(one[0].as_of, now, PAST_EVERY)}
         targets = targets_of(providers)
         key = frozenset(targets)
         if key not in fresh:
@@ -134,7 +134,7 @@ class Kept:
         return fresh[key]
 
 
-def is_fresh(at: datetime, now: datetime, age: timedelta) -> bool:
+def _is_fresh(at: datetime, now: datetime, age: timedelta) -> bool:
     """Whether something is young enough; by a clock that was set back nothing is."""
     return at <= now < at + age
 

@@ -31,7 +31,7 @@ class NamedProvider(BaseModel):
     name: str | None
 
 
-# Of thousands, pydantic's models take four times as long to make as these.
+# Of thousands, pydantic's models take three times as long to make as these.
 @dataclass(slots=True, kw_only=True)
 class TargetView:
     """What is believed of a provider in one purpose."""

@@ -39,7 +39,7 @@ SELECT target.provider_type, target.provider_id, target.purpose, known.hours
 FROM unnest($1::text[], $2::integer[], $3::text[]) AS target (provider_type, provider_id, purpose)
 CROSS JOIN LATERAL (
     SELECT string_agg(
-               concat(extract(epoch FROM hour)::integer / 3600, ':', array_to_string(latency, ','),
+               concat(extract(epoch FROM hour)::bigint / 3600, ':', array_to_string(latency, ','),
                       ':', array_to_string(ttft, ',')),
                ';' ORDER BY hour) AS hours
     FROM monitor.hours
