@@ -1,6 +1,7 @@
 """Long loops over rows: nothing is lost, and others have their turn."""
 
 import asyncio
+from itertools import pairwise
 
 from monitor.storage.paced import AT_ONCE, paced
 
@@ -20,4 +21,4 @@ async def test_every_row_comes_in_turn_and_others_run_meanwhile() -> None:
     running.cancel()
     assert seen == list(range(5 * AT_ONCE))
     assert len(turns) == 5
-    assert max(after - before for before, after in zip(turns, turns[1:], strict=False)) <= AT_ONCE
+    assert max(after - before for before, after in pairwise(turns)) <= AT_ONCE
