@@ -452,14 +452,14 @@ async def test_ten_thousand_jobs_each_keep_their_own_period() -> None:
         return run
 
     async with running(on_lag=lags.append) as scheduler:
-        begun = time.monotonic()
         for n in range(10_000):
             scheduler.put(f"api_key:{n}/chat", seconds(30), job(n), jitter=0.1)
         await asyncio.sleep(0.3)  # what fell due while they were put
         lags.clear()
+        # From here on: on a slow machine those that are put last miss a second of the first ones' time.
+        before, begun = counts.total(), time.monotonic()
         await asyncio.sleep(2.7)
-        taken = time.monotonic() - begun
-        ran = sum(counts.values())
+        ran, taken = counts.total() - before, time.monotonic() - begun
     assert ran / taken == pytest.approx(10_000 / 30, rel=0.15)
     assert max(counts.values()) == 1
     assert sorted(lags)[len(lags) // 2] < 0.05
