@@ -1,6 +1,7 @@
 """Where the database is, and connections to it that behave alike everywhere."""
 
 import json
+import logging
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -18,6 +19,7 @@ _NOT_FOR_THE_SERVER = frozenset(
 )
 _SCHEME = re.compile(r"^(postgres|postgresql)(\+[a-z0-9_]+)?://", re.IGNORECASE)
 _SECRET_PARAMETERS = frozenset({"password", "sslpassword"})
+_GIVEN_UP = "unexpected connection_lost() call"
 
 
 class AddressError(ValueError):
@@ -187,3 +189,16 @@ async def set_codecs(connection: Any) -> None:
     """Let json and jsonb columns of this connection arrive and leave as Python values."""
     for name in ("json", "jsonb"):
         await connection.set_type_codec(name, encoder=json.dumps, decoder=json.loads, schema="pg_catalog")
+
+
+def _tells_of_no_abandoned_connection(record: logging.LogRecord) -> bool:
+    """Whether asyncio tells of anything but a connection that was given up while its socket was opening.
+
+    asyncpg's exchange before TLS then ends with an exception that nobody can retrieve: whoever gave up
+    (Ctrl-C, a timeout, a stop) knows of it, and the report would be one of a fault where there is none.
+    """
+    error = record.exc_info[1] if record.exc_info else None
+    return not (type(error) is ConnectionError and str(error) == _GIVEN_UP)
+
+
+logging.getLogger("asyncio").addFilter(_tells_of_no_abandoned_connection)
