@@ -10,7 +10,7 @@ from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
 
-import monitor.app
+import monitor.work
 from monitor.cli import main
 from monitor.domain.outcome import Outcome, ProbeResult
 from monitor.domain.policy import Policy
@@ -55,5 +55,5 @@ class InstantProber:
 
 
 if __name__ == "__main__":
-    vars(monitor.app)["Prober"] = InstantProber
+    vars(monitor.work)["Prober"] = InstantProber
     main()

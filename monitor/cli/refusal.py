@@ -5,7 +5,7 @@ import sys
 import typer
 
 _THEIRS = (
-    ("monitor.app", "StartError"),
+    ("monitor.tenure", "StartError"),
     ("monitor.keyring.ring", "KeyringError"),
     ("monitor.settings.names", "SettingsError"),
     ("monitor.storage.acting", "ActError"),

@@ -12,7 +12,7 @@ from typing import Any
 from rich.console import Console
 
 from monitor import logs
-from monitor.app import Daemon, StartError, leave
+from monitor.app import Daemon, leave
 from monitor.demo.facts import Beginning, Facts, begin_story, put_rows, watch
 from monitor.demo.folder import DemoRefused, claimed, default_folder
 from monitor.demo.plot import play
@@ -24,6 +24,7 @@ from monitor.settings import Settings
 from monitor.storage.address import Address
 from monitor.storage.application_tables import SchemaError
 from monitor.storage.embedded_folder import EmbeddedError
+from monitor.tenure import StartError
 from monitor.web.listen import ListenError, listen
 
 PRIMARY, FALLBACK = "demo-primary", "demo-fallback"
