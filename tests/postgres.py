@@ -3,27 +3,51 @@
 import asyncio
 import os
 import shutil
+import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from itertools import count
 from pathlib import Path
 
+import psutil
+
 from monitor.storage import embedded_binaries
 from monitor.storage.address import Address, connect
 from monitor.storage.embedded import EmbeddedServer
+from monitor.storage.embedded_processes import is_alive
 from monitor.storage.migrations import migrate
 
 TEMPLATE = "migrated"
 EMPTY = "template0"
 
+DISK, MEMORY = Path("/tmp"), Path("/dev/shm")  # noqa: S108 - each folder in them is new, and its name unknown
+ROOMY_BYTES = 4e9
+
 _numbers = count(1)
 
 
+def roomy_place() -> Path:
+    """Memory, where there is much of it and programs may run there; else a disk.
+
+    A database is some hundred files, and making one takes a disk's file system up to ten times as long.
+    """
+    if sys.platform == "linux" and MEMORY.is_dir() and os.access(MEMORY, os.W_OK):
+        found = os.statvfs(MEMORY)
+        free = min(found.f_bavail * found.f_frsize, psutil.virtual_memory().available)
+        if free >= ROOMY_BYTES and not found.f_flag & os.ST_NOEXEC:
+            return MEMORY
+    return DISK
+
+
 @contextmanager
-def open_folder() -> Iterator[Path]:
-    """A new folder with a short path that every account may pass through (pytest's own are private)."""
-    folder = Path(tempfile.mkdtemp(prefix="lm-", dir="/tmp"))
+def open_folder(place: Path | None = None) -> Iterator[Path]:
+    """A new folder with a short path that every account may pass through (pytest's own are private).
+
+    Args:
+        place: where; None for wherever it takes least time.
+    """
+    folder = Path(tempfile.mkdtemp(prefix="lm-", dir=place or roomy_place()))
     folder.chmod(0o755)
     try:
         yield folder
@@ -92,3 +116,10 @@ async def _execute(address: Address, statement: str) -> None:
         await connection.execute(statement)
     finally:
         await connection.close()
+
+
+async def until_gone(pid: int) -> None:
+    """Wait until a process that was killed is gone."""
+    async with asyncio.timeout(30):
+        while is_alive(pid):  # noqa: ASYNC110 - another process, which sets no event
+            await asyncio.sleep(0.05)

@@ -103,6 +103,8 @@ async def _save(
         _running(settings) as address,
         visit(address, named_by="MONITOR_DATA_DIR", command_timeout=None) as connection,
     ):
+        # Looked for first: nothing may fail once the file is written whole.
+        others = await other_databases(connection)
         manifest = await save(
             connection,
             address,
@@ -113,7 +115,7 @@ async def _save(
             elsewhere=elsewhere,
             force=force,
         )
-        return manifest, await other_databases(connection)
+        return manifest, others
 
 
 @asynccontextmanager

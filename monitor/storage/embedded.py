@@ -38,7 +38,6 @@ from monitor.storage.embedded_process import (
     spawn,
     wait_until_ready,
 )
-from monitor.storage.embedded_processes import is_alive, read_pid_file
 from monitor.storage.embedded_settings import server_options
 from monitor.storage.errors import STORE_ERRORS
 from monitor.storage.queries import QUERIES
@@ -62,7 +61,6 @@ class EmbeddedServer:
         self._group = group
         self._lock: int | None = None
         self._process: subprocess.Popen[bytes] | None = None
-        self._foreign_pid: int | None = None
 
     @property
     def owned(self) -> bool:
@@ -86,7 +84,6 @@ class EmbeddedServer:
                         return address
                     _give_up_after(deadline, folder)
                     await asyncio.sleep(_LOOK_SECONDS)
-            self._foreign_pid = None
             return await self._start_own(folder)
         except STORE_ERRORS as error:
             await self.stop()
@@ -94,11 +91,6 @@ class EmbeddedServer:
         except BaseException:
             await self.stop()
             raise
-
-    async def wait_exited(self) -> None:
-        """Return when PostgreSQL is gone."""
-        while self._runs():  # noqa: ASYNC110 - a process, which sets no event
-            await asyncio.sleep(_LOOK_SECONDS)
 
     async def keep_log_bounded(self, every_seconds: float = LOG_SECONDS) -> None:
         """Keep the log of what we run within bounds, until cancelled.
@@ -121,7 +113,6 @@ class EmbeddedServer:
             patience_seconds: how long it may take to end in order; after that it recovers at the next start.
         """
         process, self._process = self._process, None
-        self._foreign_pid = None
         try:
             if process is not None:
                 await end(process, patience_seconds)
@@ -134,20 +125,13 @@ class EmbeddedServer:
                 os.close(self._lock)
                 self._lock = None
 
-    def _runs(self) -> bool:
-        if self._process is not None:
-            return self._process.poll() is None
-        return self._foreign_pid is not None and is_alive(self._foreign_pid)
-
     async def _attach(self, folder: Folder) -> Address | None:
         """The owner's PostgreSQL, or None while it does not serve: starting, or ending with its owner."""
         try:
             address = attach(folder.path)
-            written = read_pid_file(folder.pid_file)
             await (await connect(address)).close()
         except (EmbeddedNotRunning, *STORE_ERRORS):
             return None
-        self._foreign_pid = written.pid if written is not None else None
         return address
 
     def _open(self) -> Folder:
@@ -156,7 +140,7 @@ class EmbeddedServer:
 
     async def _start_own(self, folder: Folder) -> Address:
         if self._process is not None:
-            if self._runs():
+            if self._process.poll() is None:
                 return address_in(folder.socket_folder())
             self._process = None
         account = choose_account(folder, self._group)

@@ -322,9 +322,10 @@ async def _kill_postgresql(moments: Sequence[str]) -> None:
     async with server_of_its_own() as (server, address, processes), world(address) as found:
 
         async def kill() -> None:
-            for process in processes():
+            master, *others = processes()
+            for process in (master, *others):
                 process.kill()
-            await server.wait_exited()
+            await postgres.until_gone(master.pid)
 
         for moment in moments:
             dying = await found.provoke(moment, kill)

@@ -9,7 +9,7 @@ from tests.application_rows import ApplicationRows
 from tests.bench.daemon import database_of, starting_daemon
 from tests.bench.figures import Figure
 from tests.fault_server import FaultServer
-from tests.postgres import open_folder
+from tests.postgres import DISK, open_folder
 
 DAEMONS = 3
 PURPOSES = ("chat", "embeddings", "reranking")
@@ -32,7 +32,7 @@ async def measure() -> list[Figure]:
 
 
 async def _waits() -> list[float]:
-    with open_folder() as folder:
+    with open_folder(DISK) as folder:
         async with starting_daemon(folder) as daemon:
             await daemon.ready()
             # One connection answers one question at a time.

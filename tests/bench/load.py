@@ -31,7 +31,7 @@ from tests.bench.daemon import (
 from tests.bench.figures import Buckets, Figure, between, histogram_percentile, percentile, read_buckets
 from tests.bench.server import Arrival, BenchServer, running_server
 from tests.daemon import RunningDaemon
-from tests.postgres import open_folder
+from tests.postgres import DISK, open_folder
 
 TARGETS = 1_000
 PORTS = 100
@@ -125,7 +125,7 @@ class Window:
 
 async def measure() -> list[Figure]:
     """All three mixes on one daemon."""
-    with open_folder() as folder:
+    with open_folder(DISK) as folder:
         async with (
             running_server(PORTS) as server,
             starting_daemon(folder, **dict.fromkeys(TIMEOUTS, str(TIMEOUT_SECONDS))) as daemon,

@@ -14,7 +14,7 @@ from monitor.storage.address import Address
 from monitor.storage.embedded import EmbeddedServer
 from tests.bench.figures import Figure
 from tests.daemon import ROOT
-from tests.postgres import open_folder
+from tests.postgres import DISK, open_folder
 
 ROUNDS = 3
 ROUND_SECONDS = 1.5
@@ -30,7 +30,7 @@ OURS = "/api/v1/llm-config"
 
 async def measure() -> list[Figure]:
     """Ours and the bare one in turn, in the same process over the same pool."""
-    with open_folder() as folder:
+    with open_folder(DISK) as folder:
         postgres = EmbeddedServer(folder / "data")
         address = await postgres.start()
         try:

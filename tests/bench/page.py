@@ -20,7 +20,7 @@ from tests.bench.figures import Figure
 from tests.bench.past import fill_past
 from tests.bench.server import running_server
 from tests.daemon import RunningDaemon, running_daemon
-from tests.postgres import open_folder
+from tests.postgres import DISK, open_folder
 
 TARGETS = (100, 1_000)
 PORTS = 20
@@ -71,7 +71,7 @@ async def measure() -> list[Figure]:
 
 async def _measure(count: int) -> list[Figure]:
     async with AsyncExitStack() as stack:
-        folder = stack.enter_context(open_folder())
+        folder = stack.enter_context(open_folder(DISK))
         server = await stack.enter_async_context(running_server(PORTS))
         samples = folder / "samples"
         samples.touch()

@@ -18,7 +18,7 @@ from tests.application_rows import ApplicationRows
 from tests.bench.daemon import database_of, starting_daemon
 from tests.bench.figures import Figure, percentile
 from tests.fault_server import FaultServer
-from tests.postgres import open_folder
+from tests.postgres import DISK, open_folder
 from tests.traffic import ProviderProcess, provider_process, traffic
 
 PURPOSES = ("chat", "embeddings")
@@ -73,7 +73,7 @@ def _cost(*, failed: bool) -> float:
 
 
 async def _waits() -> list[float]:
-    with open_folder() as folder:
+    with open_folder(DISK) as folder:
         async with starting_daemon(folder) as daemon:
             await daemon.ready()
             began = time.monotonic()

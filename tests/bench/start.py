@@ -16,7 +16,7 @@ from tests.bench.daemon import (
 from tests.bench.figures import Figure
 from tests.bench.server import BenchServer, running_server
 from tests.daemon import RunningDaemon
-from tests.postgres import open_folder
+from tests.postgres import DISK, open_folder
 
 ROUNDS = 3
 LOOK_SECONDS = 0.01
@@ -30,10 +30,10 @@ async def measure() -> list[Figure]:
     first, second = [], []
     async with running_server(ports=1) as server:
         for _ in range(ROUNDS):
-            with open_folder() as folder:
+            with open_folder(DISK) as folder:
                 first.append(await _seconds_to_ready(folder))
                 second.append(await _seconds_to_ready(folder))
-        with open_folder() as folder:
+        with open_folder(DISK) as folder:
             idle, alone, postgres = await _memory(folder, server)
     note = f"{ROUNDS} starts, with a PostgreSQL of its own"
     return [

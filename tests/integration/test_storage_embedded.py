@@ -24,6 +24,7 @@ from monitor.storage.embedded import EmbeddedServer, attach
 from monitor.storage.embedded_folder import EmbeddedError, EmbeddedNotRunning, Folder, choose_account
 from monitor.storage.embedded_processes import is_alive, processes_in, read_pid_file
 from tests.postgres import open_folder as temporary_folder
+from tests.postgres import until_gone
 
 ROOT = os.geteuid() == 0
 REPOSITORY = Path(__file__).parents[2]
@@ -113,12 +114,6 @@ def copies_in(folder: Path) -> list[Path]:
     return list(folder.glob("postgresql-*"))
 
 
-async def until_gone(pid: int) -> None:
-    async with asyncio.timeout(30):
-        while is_alive(pid):  # noqa: ASYNC110 - not our child, so nobody tells
-            await asyncio.sleep(0.02)
-
-
 async def test_stop_ends_everything_and_the_data_stays(open_folder: Path) -> None:
     folder = open_folder / "data"
     async with running(folder) as server:
@@ -167,11 +162,8 @@ async def test_a_second_process_attaches_and_takes_over_when_the_owner_is_killed
         address = await second.start()
         assert (address.host, second.owned) == (told["host"], False)
         await write_row(folder)
-        waiting = asyncio.create_task(second.wait_exited())
-        await asyncio.sleep(0.3)
-        assert not waiting.done()
         process.kill()
-        await asyncio.wait_for(waiting, 30)
+        await until_gone(told["postmaster"])
         assert await second.start() == address
         assert second.owned
         assert await count_rows(folder) == 1
@@ -192,7 +184,7 @@ async def test_a_daemon_notices_that_postgres_died_and_starts_it_again(folder: P
         written = read_pid_file(folder / "pg" / "postmaster.pid")
         assert written is not None
         os.kill(written.pid, signal.SIGKILL)
-        await asyncio.wait_for(server.wait_exited(), 10)
+        await until_gone(written.pid)
         await server.start()
         assert server.owned
         assert await count_rows(folder) == 1

@@ -7,9 +7,17 @@ from pathlib import Path
 
 import pytest
 
+from tests import postgres
 from tests.system import debian
 
 DEBIAN = "_tree_and_wheels"
+
+
+@pytest.fixture
+def open_folder() -> Iterator[Path]:
+    """On the disk: a container has a /dev/shm of its own."""
+    with postgres.open_folder(postgres.DISK) as folder:
+        yield folder
 
 
 @pytest.fixture(scope="session")

@@ -20,7 +20,7 @@ from tests.bench.daemon import database_of
 from tests.daemon import RunningDaemon, free_port, running_daemon
 from tests.documented import Documented, commands
 from tests.fault_server import FaultServer
-from tests.postgres import open_folder
+from tests.postgres import DISK, open_folder
 from tests.system.packages import installed
 from tests.targets import PLANTED_KEY
 
@@ -88,7 +88,7 @@ async def reading() -> AsyncIterator[Reader]:
     """A daemon as the documents think of it: gpu-1 serves chat, gpu-2 is next, a hosted key after them."""
     installed("curl")
     program = Path(sys.executable).with_name("llm-monitor")
-    with open_folder() as folder:
+    with open_folder(DISK) as folder:
         async with (
             FaultServer() as one,
             FaultServer() as two,
