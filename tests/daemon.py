@@ -19,6 +19,9 @@ import aiohttp
 from tests.postgres import open_folder
 
 ROOT = Path(__file__).parent.parent
+PATIENCE_SECONDS = 60.0
+"""How long anything may take on a busy machine; how fast the daemon is stands in the benches."""
+
 QUICK_POLICY = {
     "DEEP_INTERVAL": "1",
     "STANDBY_INTERVAL": "1.5",
@@ -84,16 +87,19 @@ class RunningDaemon:
         except aiohttp.ClientConnectionError:
             return 0, ""
 
-    async def ready(self, seconds: float = 30) -> None:
+    async def ready(self, seconds: float = PATIENCE_SECONDS) -> None:
         """Wait for /readyz 200."""
 
         async def answers() -> bool:
             return (await self.get("/readyz"))[0] == 200
 
-        await self.until(answers, seconds, "/readyz 200")
+        await self.until(answers, "/readyz 200", seconds)
 
     async def until(
-        self, holds: Callable[[], Awaitable[bool]] | Callable[[], bool], seconds: float, what: str
+        self,
+        holds: Callable[[], Awaitable[bool]] | Callable[[], bool],
+        what: str,
+        seconds: float = PATIENCE_SECONDS,
     ) -> None:
         """Wait until something holds; fails with the daemon's log when it never does."""
         loop = asyncio.get_running_loop()
@@ -106,7 +112,7 @@ class RunningDaemon:
                 raise AssertionError(f"{what} did not come within {seconds} s:\n" + "\n".join(self.raw[-60:]))
             await asyncio.sleep(0.05)
 
-    async def event(self, name: str, seconds: float = 15, **fields: object) -> dict[str, Any]:
+    async def event(self, name: str, seconds: float = PATIENCE_SECONDS, **fields: object) -> dict[str, Any]:
         """Wait for a log line with this event and these fields."""
 
         def find() -> dict[str, Any] | None:
@@ -115,7 +121,7 @@ class RunningDaemon:
                     return line
             return None
 
-        await self.until(lambda: find() is not None, seconds, f"event {name} {fields}")
+        await self.until(lambda: find() is not None, f"event {name} {fields}", seconds)
         found = find()
         assert found is not None
         return found

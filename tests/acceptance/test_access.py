@@ -134,7 +134,7 @@ async def test_a_first_start_leaves_a_token_for_its_owner_alone() -> None:
             async def refused() -> bool:
                 return (await ask(again, "GET", "/api/v1/monitor/session", text))[0] == 401
 
-            await again.until(refused, 3, "the revocation")
+            await again.until(refused, "the revocation")
             made = await llm_monitor(
                 "token", "create", "me", "--role", "viewer", env=environment(None, **env)
             )
@@ -156,7 +156,7 @@ async def test_a_standby_answers_too_and_hears_of_a_revocation(database: Address
                 async def refused(daemon: RunningDaemon = daemon) -> bool:
                     return (await ask(daemon, "GET", "/api/v1/monitor/providers", token))[0] == 401
 
-                await daemon.until(refused, 3, "the revocation")
+                await daemon.until(refused, "the revocation")
 
 
 async def test_a_daemon_with_a_certificate_answers_over_tls(

@@ -38,17 +38,17 @@ async def test_our_own_postgresql_survives_kill_9_with_its_data(open_folder: Pat
     environment = {"MONITOR_DATA_DIR": str(folder)}
     async with FaultServer() as server:
         async with running_daemon(environment) as daemon:
-            await daemon.ready(60)
+            await daemon.ready()
             async with rows_in(embedded_address(folder)) as rows:
                 one = await rows.add_server("one", "vllm", server.url, model_path="m1")
                 await rows.set_active("chat", one)
-                await daemon.event("health_changed", 30, target=f"{one}/chat", after="up")
+                await daemon.event("health_changed", target=f"{one}/chat", after="up")
                 await _until_results(daemon, rows, one, 3)
                 kept = len(await rows.results(one))
             assert await daemon.stop(signal.SIGKILL) == -signal.SIGKILL
 
         async with running_daemon(environment) as daemon:
-            await daemon.ready(60)
+            await daemon.ready()
             async with rows_in(embedded_address(folder)) as rows:
                 assert await rows.serving() == one
                 assert len(await rows.results(one)) >= kept
@@ -66,7 +66,7 @@ async def test_our_own_postgresql_survives_kill_9_with_its_data(open_folder: Pat
 
 async def test_sigint_ends_it_as_cleanly(open_folder: Path) -> None:
     async with running_daemon({"MONITOR_DATA_DIR": str(open_folder / "data")}) as daemon:
-        await daemon.ready(60)
+        await daemon.ready()
         family = psutil.Process(daemon.process.pid).children(recursive=True)
         assert await daemon.stop(signal.SIGINT, END_SECONDS) == 0
         assert [child for child in family if child.is_running()] == []
@@ -75,7 +75,7 @@ async def test_sigint_ends_it_as_cleanly(open_folder: Path) -> None:
 
 async def test_one_that_hangs_is_left_in_time(open_folder: Path) -> None:
     async with running_daemon({"MONITOR_DATA_DIR": str(open_folder / "data")}) as daemon:
-        await daemon.ready(60)
+        await daemon.ready()
         family = psutil.Process(daemon.process.pid).children(recursive=True)
         hung = [child for child in family if "postgres" in child.name()]
         for child in hung:
@@ -101,7 +101,7 @@ async def test_a_database_that_is_away_is_waited_for_and_nothing_is_lost(open_fo
             FaultServer() as second,
             running_daemon({"DATABASE_URL": address.describe()}) as daemon,
         ):
-            await daemon.event("database_away", 30)
+            await daemon.event("database_away")
             status, reasons = await daemon.get("/readyz")
             assert status == 503
             assert "database" in reasons
@@ -115,13 +115,13 @@ async def test_a_database_that_is_away_is_waited_for_and_nothing_is_lost(open_fo
                 two = await rows.add_server("two", "vllm", second.url, model_path="m1")
                 await rows.set_active("chat", one, two)
                 for provider in (one, two):
-                    await daemon.event("health_changed", 30, target=f"{provider}/chat", after="up")
+                    await daemon.event("health_changed", target=f"{provider}/chat", after="up")
                 await _until_results(daemon, rows, one, 2)
 
             await database.stop()
-            await daemon.until(lambda: bool(daemon.events("database_session_lost")), 15, "word of the loss")
+            await daemon.until(lambda: bool(daemon.events("database_session_lost")), "word of the loss")
             first.play("500")
-            await daemon.event("health_changed", 20, target=f"{one}/chat", after="down")
+            await daemon.event("health_changed", target=f"{one}/chat", after="down")
             status, _ = await daemon.get("/readyz")
             assert status == 503
             assert await daemon.metric("llm_monitor_store_up") == 0
@@ -132,7 +132,7 @@ async def test_a_database_that_is_away_is_waited_for_and_nothing_is_lost(open_fo
 
             await database.start()
             await daemon.ready()
-            await daemon.event("active_provider_changed", 30, rule="fail_over")
+            await daemon.event("active_provider_changed", rule="fail_over")
             async with rows_in(address) as rows:
                 assert await rows.serving() == two
                 shown = [row["outcome"] for row in await rows.results(one)]
@@ -147,7 +147,7 @@ async def _until_results(daemon: RunningDaemon, rows: ApplicationRows, provider:
     async def are_stored() -> bool:
         return len(await rows.results(provider)) >= count
 
-    await daemon.until(are_stored, 20, f"{count} stored results of {provider}")
+    await daemon.until(are_stored, f"{count} stored results of {provider}")
 
 
 async def test_it_is_not_ready_while_it_reads_its_records_again(database: Address) -> None:
@@ -173,7 +173,7 @@ async def test_it_is_not_ready_while_it_reads_its_records_again(database: Addres
                 async def reads() -> bool:
                     return bool(await rows.connection.fetchval(query))
 
-                await daemon.until(reads, 10, "the new session reads its records")
+                await daemon.until(reads, "the new session reads its records")
                 status, text = await daemon.get("/readyz")
                 assert status == 503, text
                 assert "records" in text

@@ -152,7 +152,7 @@ async def prepare(connection: Any, found: World) -> None:
 async def both_up(daemon: RunningDaemon, found: World) -> None:
     await daemon.ready()
     for id_ in found.ids:
-        await daemon.event("health_changed", 30, target=f"{id_}/chat", after="up")
+        await daemon.event("health_changed", target=f"{id_}/chat", after="up")
 
 
 async def answers(daemon: RunningDaemon, path: str, status: int) -> bool:
@@ -163,7 +163,7 @@ async def pending(daemon: RunningDaemon) -> float:
     return await daemon.metric("llm_monitor_results_pending") or 0.0
 
 
-async def shows(daemon: RunningDaemon, seconds: float = 20, *, up: int, waiting: int | None = None) -> None:
+async def shows(daemon: RunningDaemon, seconds: float = 60, *, up: int, waiting: int | None = None) -> None:
     """Wait for `store_up`, and for so many results that wait, or more; 0: no more than a second brings."""
 
     async def is_shown() -> bool:
@@ -172,7 +172,7 @@ async def shows(daemon: RunningDaemon, seconds: float = 20, *, up: int, waiting:
         count = await pending(daemon)
         return waiting is None or (count >= waiting if waiting else count <= A_SECONDS_RESULTS)
 
-    await daemon.until(is_shown, seconds, f"store_up {up} and {waiting} pending")
+    await daemon.until(is_shown, f"store_up {up} and {waiting} pending", seconds)
 
 
 async def test_nothing_is_lost_doubled_or_moved_while_the_database_is_away(open_folder: Path) -> None:
@@ -183,7 +183,7 @@ async def test_nothing_is_lost_doubled_or_moved_while_the_database_is_away(open_
         await found.postgres.kill()
         await shows(daemon, up=0, waiting=12)
         assert (await daemon.get("/healthz"))[0] == 200
-        await daemon.until(lambda: answers(daemon, "/readyz", 503), 5, "/readyz 503")
+        await daemon.until(lambda: answers(daemon, "/readyz", 503), "/readyz 503")
         await found.postgres.start()
         await shows(daemon, up=1, waiting=0)
 
@@ -200,7 +200,7 @@ async def test_nothing_is_lost_doubled_or_moved_while_the_database_is_away(open_
         assert (await found.transitions(), daemon.events("active_provider_changed")) == ([], [])
         assert len(daemon.events("store_failing")) <= 2, "one a minute"
         await found.postgres.set_read_only(False)
-        await daemon.event("active_provider_changed", 30, rule="fail_over")
+        await daemon.event("active_provider_changed", rule="fail_over")
         await check_all_stored(daemon, found)
         assert await daemon.stop() == 0
         await check_move(found)
@@ -216,7 +216,7 @@ async def check_all_stored(daemon: RunningDaemon, found: World) -> None:
             rows, different = await connection.fetchrow(query)
             return bool(rows == different == found.seen)
 
-        await daemon.until(are_stored, 20, "all results in the database")
+        await daemon.until(are_stored, "all results in the database")
 
 
 async def check_move(found: World) -> None:
@@ -299,10 +299,10 @@ async def test_a_daemon_that_stands_by_stores_what_its_folder_still_holds(
                     (one.id, one.started_at) for one in left
                 }
 
-            await standby.until(all_are_stored, 15, "2,500 results")
+            await standby.until(all_are_stored, "2,500 results")
             assert await connection.fetchval("SELECT count(*) FROM monitor.healths") == 0
             # Then the folder is free for whoever needs it.
-            await standby.until(lambda: spool.open("here"), 5, "the lock")
+            await standby.until(lambda: spool.open("here"), "the lock")
             await spool.close()
             assert await standby.stop() == 0
         assert await leader.stop() == 0

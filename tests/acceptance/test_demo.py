@@ -33,7 +33,7 @@ def surroundings(folder: Path) -> dict[str, str]:
 
 
 async def said(demo: RunningDaemon, text: str, seconds: float) -> None:
-    await demo.until(lambda: any(text in line for line in demo.raw), seconds, f"{text!r} in the story")
+    await demo.until(lambda: any(text in line for line in demo.raw), f"{text!r} in the story", seconds)
 
 
 async def command(*arguments: str, env: dict[str, str]) -> tuple[int, str]:
@@ -78,7 +78,7 @@ async def test_a_newcomer_sees_failover_and_failback_and_nothing_is_left(open_fo
     folder, env = open_folder / "demo", surroundings(open_folder)
     run = ("--demo", "--data-dir", str(folder))
     async with running_daemon(env, *run, policy={}) as demo:
-        await demo.ready(60)
+        await demo.ready()
         await said(demo, "chat moved from demo-primary to demo-fallback (rule fail_over", 90)
         assert await serving(folder) == "demo-fallback"
         (chat,) = (await status(folder, env))["purposes"]
@@ -135,7 +135,7 @@ async def test_a_second_run_starts_in_seconds_from_the_beginning(open_folder: Pa
     folder, env = open_folder / "demo", surroundings(open_folder)
     run = ("--demo", "--data-dir", str(folder))
     async with running_daemon(env, *run, policy={}) as demo:
-        await demo.ready(60)
+        await demo.ready()
         connection = await connect(attach(folder))
         # It is ended in the middle of the story, with some vandalism on top.
         await connection.execute(
@@ -146,7 +146,7 @@ async def test_a_second_run_starts_in_seconds_from_the_beginning(open_folder: Pa
         assert await demo.stop(signal.SIGINT, 5) == 0
     began = time.monotonic()
     async with running_daemon(env, *run, policy={}) as demo:
-        await demo.ready(20)
+        await demo.ready()
         assert time.monotonic() - began < 15
         assert await serving(folder) == "demo-primary"
         connection = await connect(attach(folder))
@@ -165,7 +165,7 @@ async def test_a_taken_port_is_left_to_its_owner(open_folder: Path) -> None:
             await said(demo, f"Port {port} is taken: this demo answers on ", 60)
             (line,) = [line for line in demo.raw if "is taken" in line]
             demo.url = f"http://127.0.0.1:{line.rstrip('.').rsplit(' ', 1)[1]}"
-            await demo.ready(60)
+            await demo.ready()
     finally:
         owner.close()
         await owner.wait_closed()

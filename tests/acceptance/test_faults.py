@@ -97,7 +97,7 @@ async def test_every_fault_becomes_its_outcome_and_its_belief(database: Address,
             told = await connection.fetch("SELECT name, health_status FROM ai_servers")
             return dict(told) == {name: shown.status for name, shown in FAULTS.items()}
 
-        await daemon.until(application_is_told, 15, "the application to be told of every health")
+        await daemon.until(application_is_told, "the application to be told of every health")
         waits = {
             name: await connection.fetchval(
                 "SELECT max(retry_after_seconds) FROM monitor.results WHERE provider_id = $1",
@@ -132,7 +132,7 @@ async def test_what_is_no_failure_moves_nobody_and_what_is_one_moves_in_time(
         await daemon.ready()
         for purpose, pair_of_ids in providers.items():
             for provider in pair_of_ids:
-                await daemon.event("health_changed", 30, target=f"{provider}/{purpose}", after="up")
+                await daemon.event("health_changed", target=f"{provider}/{purpose}", after="up")
 
         # A limit, a request of ours that is refused, a model that loads; then one that is merely busy.
         for faults in (
@@ -156,7 +156,7 @@ async def test_what_is_no_failure_moves_nobody_and_what_is_one_moves_in_time(
             primaries[purpose].play(fault)
         expected = {"chat": "bad_response", "embeddings": "model_missing", "reranking": "quota_exhausted"}
         for purpose, outcome in expected.items():
-            await daemon.event("active_provider_changed", 30, purpose=purpose, rule="fail_over")
+            await daemon.event("active_provider_changed", purpose=purpose, rule="fail_over")
             assert await rows.serving(purpose) == providers[purpose][1]
             (move,) = [row for row in await rows.transitions() if row["purpose"] == purpose]
             shown = [one["outcome"] for one in move["evidence"]]
@@ -182,7 +182,7 @@ async def _until_all(
         return not missing
 
     try:
-        await daemon.until(all_are, 60, "every outcome")
+        await daemon.until(all_are, "every outcome")
     except AssertionError as error:
         raise AssertionError(f"not as wanted: {json.dumps(missing, default=str)}\n{error}") from error
 
@@ -193,4 +193,4 @@ async def _until_shown(
     async def is_shown() -> bool:
         return [row["outcome"] for row in await rows.results(provider)].count(outcome) >= times
 
-    await daemon.until(is_shown, 40, f"{outcome} of {provider}, {times} times")
+    await daemon.until(is_shown, f"{outcome} of {provider}, {times} times")

@@ -37,7 +37,7 @@ async def probed_again(daemon: RunningDaemon, rows: ApplicationRows, ref: str, m
     async def came() -> bool:
         return len(await rows.results(ref)) >= before + more
 
-    await daemon.until(came, 30, f"{more} more probes of {ref}")
+    await daemon.until(came, f"{more} more probes of {ref}")
     return [one["outcome"] for one in (await rows.results(ref))[before:]]
 
 
@@ -59,14 +59,14 @@ async def test_one_key_that_does_not_open_is_left_like_one_that_is_refused(
     async with running_daemon(env) as daemon:
         await daemon.ready()
         for ref in (first, second):
-            await daemon.event("health_changed", 30, target=f"{ref}/chat", after="up")
+            await daemon.event("health_changed", target=f"{ref}/chat", after="up")
         for broken in (Keyring(generate()).seal(HOSTED).text, "sk-typed-in-by-hand"):
             await rows.change(first, encrypted_key=broken)
 
             async def has_left() -> bool:
                 return await rows.serving() == second
 
-            await daemon.until(has_left, 30, "the purpose to leave the key that does not open")
+            await daemon.until(has_left, "the purpose to leave the key that does not open")
             move = await connection.fetchrow(
                 "SELECT rule, evidence::text FROM monitor.transitions ORDER BY id DESC LIMIT 1"
             )
@@ -85,7 +85,7 @@ async def test_one_key_that_does_not_open_is_left_like_one_that_is_refused(
             async def is_back() -> bool:
                 return await rows.serving() == first and not await problems(connection)
 
-            await daemon.until(is_back, 30, "the purpose to return to the mended key")
+            await daemon.until(is_back, "the purpose to return to the mended key")
         assert await daemon.stop() == 0
 
 
@@ -103,9 +103,9 @@ async def test_when_no_key_opens_the_fault_is_ours_and_nothing_moves(
         async with running_daemon(env) as daemon:
             await daemon.ready()
             for ref in (first, second):
-                await daemon.event("health_changed", 30, target=f"{ref}/chat", after="up")
+                await daemon.event("health_changed", target=f"{ref}/chat", after="up")
             await rows.change(first, encrypted_key=Keyring(theirs).seal(HOSTED).text)
-            await daemon.event("configuration_problem", 20, subject=first)
+            await daemon.event("configuration_problem", subject=first)
             # What was under way when the row changed may still come in.
             assert set((await probed_again(daemon, rows, first, 6))[-4:]) == {"indeterminate"}
             assert await rows.serving() == first
@@ -120,7 +120,7 @@ async def test_when_no_key_opens_the_fault_is_ours_and_nothing_moves(
             assert "BYOK_ENCRYPTION_KEY opens none of the 1 stored keys" in "\n".join(daemon.raw)
         async with running_daemon(env | {"MONITOR_OLD_ENCRYPTION_KEYS": theirs}) as daemon:
             await daemon.ready()
-            await daemon.event("health_changed", 30, target=f"{first}/chat", after="up")
+            await daemon.event("health_changed", target=f"{first}/chat", after="up")
             assert await rows.serving() == first
             assert not await problems(connection)
 
@@ -137,13 +137,13 @@ async def test_the_embedded_databases_key_is_rotated_while_the_daemon_runs(
         return answer.code, answer.out + answer.err
 
     async with running_daemon(env) as daemon:
-        await daemon.ready(60)
+        await daemon.ready()
         (at_first,) = read_keys(file)
         connection: Any = await connect(_address(folder))
         rows = ApplicationRows(connection)
         ref = await add_key(rows, "openai", Keyring(at_first).seal(HOSTED).text, provider)
         await rows.set_active("chat", ref)
-        await daemon.event("health_changed", 30, target=f"{ref}/chat", after="up")
+        await daemon.event("health_changed", target=f"{ref}/chat", after="up")
 
         code, told = await rotate()
         assert (code, read_keys(file)) == (2, (at_first,)), told
@@ -165,7 +165,7 @@ async def test_the_embedded_databases_key_is_rotated_while_the_daemon_runs(
             process = await asyncio.create_subprocess_exec(
                 sys.executable, "-m", "monitor", "rotate-key", cwd="/", env=environment(None, **env)
             )
-            await daemon.until(lambda: len(read_keys(file)) == 3, 20, "a third key in the file")
+            await daemon.until(lambda: len(read_keys(file)) == 3, "a third key in the file")
             process.kill()
             await process.wait()
         await other.close()
@@ -176,7 +176,7 @@ async def test_the_embedded_databases_key_is_rotated_while_the_daemon_runs(
         async def is_done() -> bool:
             return (await rotate())[0] == 0
 
-        await daemon.until(is_done, 60, "the rotation to be finished")
+        await daemon.until(is_done, "the rotation to be finished")
         assert len(read_keys(file)) == 3, "what was interrupted needs no further key"
         code, told = await rotate("--prune")
         assert code == 0, told
@@ -192,7 +192,7 @@ async def test_the_embedded_databases_key_is_rotated_while_the_daemon_runs(
         await connection.close()
         assert await daemon.stop() == 0
     async with running_daemon(env) as daemon:
-        await daemon.ready(60)
+        await daemon.ready()
         connection = await connect(_address(folder))
         assert await probed_again(daemon, ApplicationRows(connection), ref) == ["ok"] * 3
         await connection.close()

@@ -35,7 +35,7 @@ async def test_the_next_call_after_a_failover_goes_to_the_other_one(
                 second = await integration.get_fallback_provider(primary_config)
                 return second is not None and second.provider_name == "fallback"
 
-            await daemon.until(fallback_is_known, 10, "a fallback")
+            await daemon.until(fallback_is_known, "a fallback")
 
             primary.play("500")
             await daemon.event("active_provider_changed", rule="fail_over")

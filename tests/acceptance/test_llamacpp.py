@@ -26,7 +26,7 @@ async def until_serving(daemon: RunningDaemon, rows: ApplicationRows, provider: 
     async def serves() -> bool:
         return await rows.serving() == provider
 
-    await daemon.until(serves, seconds, f"{provider} to serve")
+    await daemon.until(serves, f"{provider} to serve", seconds)
 
 
 @pytest.mark.timeout(240)
@@ -77,7 +77,7 @@ async def _both_are_recorded(
             [await rows.outcomes(provider, kind) for provider in (one, two) for kind in ("deep", "light")]
         )
 
-    await daemon.until(stored, 15, "healthy in the application's table, and results of both kinds")
+    await daemon.until(stored, "healthy in the application's table, and results of both kinds")
     for provider in (one, two):
         first = (await rows.results(provider))[0]
         assert first["outcome"] == "ok"
@@ -111,7 +111,7 @@ async def _move_is_recorded(
     async def counted() -> bool:
         return await daemon.metric('llm_monitor_transitions_total{purpose="chat",rule="fail_over"}') == 1
 
-    await daemon.until(counted, 5, "the move in /metrics")
+    await daemon.until(counted, "the move in /metrics")
     assert await daemon.metric('llm_monitor_failover_seconds_count{purpose="chat"}') == 1
     _, metrics = await daemon.get("/metrics")
     assert f'provider_id="{two.partition(":")[2]}"' in next(

@@ -66,7 +66,7 @@ async def until_states(
         healths = [await rows.health(one) for one in providers]
         return all(one is not None and one["state"] == state for one in healths)
 
-    await daemon.until(all_are, seconds, f"{state} of all of {providers}")
+    await daemon.until(all_are, f"{state} of all of {providers}", seconds)
 
 
 @pytest.mark.timeout(240)
@@ -174,7 +174,7 @@ async def _lights_pass(daemon: RunningDaemon, rows: ApplicationRows, providers: 
     async def all_pass() -> bool:
         return all([await rows.outcomes(one, "light") == {"ok"} for one in providers])
 
-    await daemon.until(all_pass, 15, "a good light probe of everybody, and no other")
+    await daemon.until(all_pass, "a good light probe of everybody, and no other")
 
 
 async def _until_shown(
@@ -183,7 +183,7 @@ async def _until_shown(
     async def is_shown() -> bool:
         return [row["outcome"] for row in await rows.results(provider)].count(outcome) >= times
 
-    await daemon.until(is_shown, 40, f"{outcome} of {provider}, {times} times")
+    await daemon.until(is_shown, f"{outcome} of {provider}, {times} times")
 
 
 def _broken_stream(kind: str, path: str, **more: object) -> dict[str, object]:

@@ -71,7 +71,7 @@ async def _reload(daemon: RunningDaemon, event: str) -> dict[str, Any]:
     """Ask for it, and wait for what comes of it this time."""
     before = len(daemon.events(event))
     daemon.process.send_signal(signal.SIGHUP)
-    await daemon.until(lambda: len(daemon.events(event)) > before, 10, event)
+    await daemon.until(lambda: len(daemon.events(event)) > before, event)
     return daemon.events(event)[-1]
 
 
@@ -90,9 +90,9 @@ async def test_good_settings_are_taken_up_and_bad_ones_change_nothing(
         one = await rows.add_server("one", "vllm", server.url, model_path="m1", use_for_chat=True)
         await rows.set_active("chat", one)
         async with running_daemon(environment, "--config", str(config), policy={}) as daemon:
-            await daemon.event("health_changed", 30, after="up")
-            await daemon.until(lambda: "READY=1" in listener.heard, 5, "READY=1")
-            await daemon.until(lambda: listener.status == "STATUS=chat: one (healthy)", 10, "who serves")
+            await daemon.event("health_changed", after="up")
+            await daemon.until(lambda: "READY=1" in listener.heard, "READY=1")
+            await daemon.until(lambda: listener.status == "STATUS=chat: one (healthy)", "who serves")
             assert (await _get(daemon, "monitor.example"))[0] == 400
             probes = len(server.seen)
 
@@ -119,10 +119,10 @@ async def test_good_settings_are_taken_up_and_bad_ones_change_nothing(
                 "policy.light_interval_local",
                 "policy.fall",
             }
-            waiting = await daemon.event("settings_want_a_restart", 5)
+            waiting = await daemon.event("settings_want_a_restart")
             assert waiting["settings"] == ["concurrency"]
             assert listener.status == "STATUS=chat: one (healthy) | restart to apply: concurrency"
-            await daemon.until(lambda: len(server.seen) > probes + 3, 20, "probes by the new interval")
+            await daemon.until(lambda: len(server.seen) > probes + 3, "probes by the new interval")
             await daemon.event("probed", 10)
             assert (await _get(daemon, "monitor.example"))[0] == 401
             assert (await daemon.get("/readyz"))[0] == 200
@@ -132,7 +132,7 @@ async def test_good_settings_are_taken_up_and_bad_ones_change_nothing(
             assert [row["detail"]["facts"]["policy"]["fall"] for row in reigns] == [3, 7]
 
             fed = listener.heard.count("WATCHDOG=1")
-            await daemon.until(lambda: listener.heard.count("WATCHDOG=1") > fed, 5, "the watchdog is fed")
+            await daemon.until(lambda: listener.heard.count("WATCHDOG=1") > fed, "the watchdog is fed")
             assert listener.heard.count("RELOADING=1") == 4
             assert await daemon.stop() == 0
             assert listener.heard[-2:] == ["STOPPING=1", "STATUS=ending"]

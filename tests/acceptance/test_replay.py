@@ -29,7 +29,7 @@ async def fit(daemon: RunningDaemon, connection: Any, *ids: int) -> None:
         )
         return {row[0] for row in rows} >= set(ids)
 
-    await daemon.until(stored, 30, f"{ids} eligible")
+    await daemon.until(stored, f"{ids} eligible")
 
 
 async def test_what_a_daemon_decided_is_decided_again_exactly(database: Address, connection: Any) -> None:

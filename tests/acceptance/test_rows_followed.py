@@ -26,12 +26,12 @@ async def test_rows_are_followed_as_they_change(database: Address, connection: A
         await rows.change(server, use_for_chat=True, use_for_embeddings=True)
         for purpose in ("chat", "embeddings"):
             await daemon.event("target_started", FOLLOWED_SECONDS, target=f"{server}/{purpose}")
-            await daemon.event("health_changed", 30, target=f"{server}/{purpose}", after="up")
+            await daemon.event("health_changed", target=f"{server}/{purpose}", after="up")
         await daemon.event("target_stopped", FOLLOWED_SECONDS, target=f"{server}/none")
 
         await rows.change(server, base_url=second.url)
         await daemon.event("target_changed", FOLLOWED_SECONDS, target=f"{server}/chat")
-        await daemon.until(lambda: bool(second.deep_requests), FOLLOWED_SECONDS, "a probe of the new address")
+        await daemon.until(lambda: bool(second.deep_requests), "a probe of the new address", FOLLOWED_SECONDS)
         await asyncio.sleep(0.5)  # what was under way when the row changed
         asked = len(first.seen)
 
@@ -48,7 +48,7 @@ async def test_rows_are_followed_as_they_change(database: Address, connection: A
 
         await rows.change(server, enabled=True)
         await daemon.until(
-            lambda: len(second.seen) > asked_second, FOLLOWED_SECONDS, "a probe of the enabled one"
+            lambda: len(second.seen) > asked_second, "a probe of the enabled one", FOLLOWED_SECONDS
         )
         await rows.delete(server)
         await daemon.until(
@@ -56,8 +56,8 @@ async def test_rows_are_followed_as_they_change(database: Address, connection: A
                 len([one for one in daemon.events("target_stopped") if one["target"] == f"{server}/chat"])
                 == 2
             ),
-            FOLLOWED_SECONDS,
             "the end of the deleted one",
+            FOLLOWED_SECONDS,
         )
         assert await daemon.stop() == 0
 
@@ -74,7 +74,7 @@ async def test_an_operators_choice_by_sql_is_a_preference_at_once(database: Addr
         await rows.set_active("chat", one, two)
         await daemon.ready()
         for provider in (one, two):
-            await daemon.event("health_changed", 30, target=f"{provider}/chat", after="up")
+            await daemon.event("health_changed", target=f"{provider}/chat", after="up")
         await rows.set_active("chat", two, one)
         await daemon.event("operator_chose", FOLLOWED_SECONDS, purpose="chat")
 
@@ -85,7 +85,7 @@ async def test_an_operators_choice_by_sql_is_a_preference_at_once(database: Addr
             ]
             return f'provider_id="{two.partition(":")[2]}"' in sample
 
-        await daemon.until(is_exported, FOLLOWED_SECONDS, "the choice in /metrics")
+        await daemon.until(is_exported, "the choice in /metrics", FOLLOWED_SECONDS)
         # And it stays: the old order is no reason to return.
         await asyncio.sleep(5)
         assert await rows.serving() == two
@@ -114,7 +114,7 @@ async def test_bad_rows_are_told_of_once_and_harm_nobody_else(database: Address,
         async def all_are_told() -> bool:
             return await daemon.metric("llm_monitor_config_problems") == len(bad)
 
-        await daemon.until(all_are_told, FOLLOWED_SECONDS * 2, "every problem in /metrics")
+        await daemon.until(all_are_told, "every problem in /metrics", FOLLOWED_SECONDS * 2)
         stored = {
             row["subject"]: row["message"]
             for row in await connection.fetch("SELECT subject, message FROM monitor.problems")
@@ -126,7 +126,7 @@ async def test_bad_rows_are_told_of_once_and_harm_nobody_else(database: Address,
             assert len(lines) == 1, "one line when it appears"
             assert word in lines[0]["problem"]
         assert "hush-4711" not in "\n".join(daemon.raw) + str(stored)
-        await daemon.event("health_changed", 30, target=f"{sound}/chat", after="up")
+        await daemon.event("health_changed", target=f"{sound}/chat", after="up")
 
         for subject in bad:
             if subject.startswith("ai_server"):
@@ -140,6 +140,6 @@ async def test_bad_rows_are_told_of_once_and_harm_nobody_else(database: Address,
             told = await connection.fetchval("SELECT count(*) FROM monitor.problems")
             return told == 0 and await daemon.metric("llm_monitor_config_problems") == 0
 
-        await daemon.until(all_are_gone, FOLLOWED_SECONDS, "no problem left")
+        await daemon.until(all_are_gone, "no problem left", FOLLOWED_SECONDS)
         assert len(daemon.events("configuration_problem_solved")) == len(bad), "one line when it goes"
         assert await daemon.stop() == 0

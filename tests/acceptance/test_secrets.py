@@ -84,7 +84,7 @@ async def test_a_planted_key_is_found_nowhere(database: Address, connection: Any
         children: dict[str, str] = {}
         watch = asyncio.create_task(_watch_children(daemon.process.pid, children))
         for key in keys:
-            await daemon.event("block_began", 40, target=f"{key}/chat", block="auth")
+            await daemon.event("block_began", target=f"{key}/chat", block="auth")
         await _until_all_probed(daemon, connection, len(FAULTS) + len(keys))
         await asyncio.sleep(3)
 
@@ -190,7 +190,7 @@ async def _until_all_probed(daemon: RunningDaemon, connection: Any, count: int) 
         )
         return probed == count
 
-    await daemon.until(are_probed, 40, "a deep probe of everybody")
+    await daemon.until(are_probed, "a deep probe of everybody")
 
 
 async def _everything(daemon: RunningDaemon, connection: Any) -> dict[str, str]:

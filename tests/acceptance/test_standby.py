@@ -21,7 +21,7 @@ async def test_a_standby_waits_and_takes_over(
         await rows.set_active("chat", one)
         async with running_daemon(environment) as first, running_daemon(environment) as second:
             leader, standby = await _tell_apart(first, second)
-            await leader.event("health_changed", 30, target=f"{one}/chat", after="up")
+            await leader.event("health_changed", target=f"{one}/chat", after="up")
             status, reasons = await standby.get("/readyz")
             assert status == 503
             assert "standby" in reasons
@@ -32,15 +32,15 @@ async def test_a_standby_waits_and_takes_over(
             async def has_its_store() -> bool:
                 return await standby.metric("llm_monitor_store_up") == 1
 
-            await standby.until(has_its_store, 15, "a store that is up, or an alert would call for it")
+            await standby.until(has_its_store, "a store that is up, or an alert would call for it")
             assert standby.events("target_started") == []
             assert await _roles(connection) == ["active", "standby"]
 
             code = await leader.stop(end)
             assert code == (0 if end is signal.SIGTERM else -signal.SIGKILL)
             asked = len(server.seen)
-            await standby.ready(15)
-            await standby.until(lambda: len(server.seen) > asked, 30, "probes of the one that took over")
+            await standby.ready()
+            await standby.until(lambda: len(server.seen) > asked, "probes of the one that took over")
             assert (await standby.get("/readyz"))[0] == 200
             assert "active" in await _roles(connection)
             # What the first believed is not forgotten.
@@ -56,7 +56,7 @@ async def _tell_apart(first: RunningDaemon, second: RunningDaemon) -> tuple[Runn
             one.events("standing_by") for one in (first, second)
         )
 
-    await first.until(decided, 30, "one that leads and one that stands by")
+    await first.until(decided, "one that leads and one that stands by")
     return (first, second) if first.events("leading") else (second, first)
 
 

@@ -34,7 +34,7 @@ async def test_a_failover_is_told_as_the_command_line_tells_it(database: Address
                 async def stored() -> bool:
                     return bool((await get("/purposes/chat"))["health"] == "healthy")
 
-                await daemon.until(stored, 10, "the belief")
+                await daemon.until(stored, "the belief")
                 calm = await get("/purposes/chat")
                 assert (calm["active"]["provider"], calm["decision"]["rule"]) == (f"ai_server:{one}", "hold")
 
@@ -75,7 +75,7 @@ async def test_a_failover_is_told_as_the_command_line_tells_it(database: Address
                     failed = sum(day["outcomes"].get("server_error", 0) for day in days)
                     return bool(failed >= 3 and sum(day["down_seconds"] for day in days) >= 60)
 
-                await daemon.until(summed, 30, "the failures in the sums")
+                await daemon.until(summed, "the failures in the sums")
                 # What was believed holds in the sums as long as the belief does.
                 holds = await connection.fetchval(
                     "SELECT max(reach_seconds) FROM monitor.results WHERE provider_id = $1 AND outcome = 'ok'"

@@ -120,7 +120,7 @@ class World:
         found: int | None = await self.sql.fetchval("SELECT provider_id FROM active_providers")
         return found
 
-    async def until(self, query: str, *arguments: object, seconds: float = 30) -> None:
+    async def until(self, query: str, *arguments: object, seconds: float = 60) -> None:
         """Wait until a query says true."""
         deadline = time.monotonic() + seconds
         while not await self.sql.fetchval(query, *arguments):
@@ -365,7 +365,7 @@ async def _freeze(moment: str) -> None:
         daemon = await found.leader()
         try:
             dying = await found.provoke(moment, freeze)
-            await daemon.event("database_session_lost", 20)
+            await daemon.event("database_session_lost")
             assert await daemon.metric("llm_monitor_store_up") == 0
         finally:
             for process in frozen:
@@ -378,7 +378,7 @@ async def _freeze(moment: str) -> None:
         async def shows_the_move() -> bool:
             return await daemon.metric("llm_monitor_active_generation") == move.generation
 
-        await daemon.until(shows_the_move, 5, "the move's generation in the metrics")
+        await daemon.until(shows_the_move, "the move's generation in the metrics")
         await found.all_well()
         await found.end()
 

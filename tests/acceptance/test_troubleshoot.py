@@ -63,7 +63,7 @@ async def test_every_case_of_the_page_looks_as_it_says(database: Address, connec
         env = {"DATABASE_URL": database.describe(), "BYOK_ENCRYPTION_KEY": ours}
         async with running_daemon(env) as daemon:
             for target in ("ai_server:1/chat", "ai_server:2/chat"):
-                await daemon.event("health_changed", 60, after="up", target=target)
+                await daemon.event("health_changed", after="up", target=target)
             await walk_the_failover(walk, rows, daemon, one, ours)
     cases = shown()
     assert walk.said.keys() - {command for command, _ in cases} == {"pause chat"}, "all but that is shown"
@@ -79,7 +79,7 @@ async def walk_the_failover(
     await walk.type("probe api_key:1 --purpose chat", 1, BYOK_ENCRYPTION_KEY=key)
     await walk.type("pause chat", 0)
     primary.play("reset")
-    await daemon.event("health_changed", 60, after="down", target="ai_server:1/chat")
+    await daemon.event("health_changed", after="down", target="ai_server:1/chat")
     await walk.type("probe ai_server:1", 1, BYOK_ENCRYPTION_KEY=key)
     await walk.type("explain chat", 0)
     await walk.type("resume chat", 0)
@@ -87,7 +87,7 @@ async def walk_the_failover(
     async def moved() -> bool:
         return await rows.serving() == "ai_server:2"
 
-    await daemon.until(moved, 60, "a move onto gpu-2")
+    await daemon.until(moved, "a move onto gpu-2")
     await walk.type("history chat --no-chart", 0)
     # By the daemon's policy: under the default one it might not have moved yet.
     policy = {f"MONITOR_POLICY_{name}": value for name, value in QUICK_POLICY.items()}

@@ -74,7 +74,7 @@ class Outage:
     async def all_up(self) -> None:
         for name, id_ in self.ids.items():
             purpose = "embeddings" if name == EMBEDDER else "chat"
-            await self.leader.event("health_changed", 30, target=f"{id_}/{purpose}", after="up")
+            await self.leader.event("health_changed", target=f"{id_}/{purpose}", after="up")
 
     async def act(self, path: str, **body: object) -> None:
         """An administrator's act by the HTTP API, below `/api/v1/monitor`."""
@@ -93,7 +93,7 @@ class Outage:
     async def moved(self, times: int, to: str) -> Counter[str]:
         """Wait for the so-and-so-many-eth move, which leads to somebody; all moves so far by rule."""
         told = "active_provider_changed"
-        await self.leader.until(lambda: len(self.leader.events(told)) >= times, 40, f"move {times}")
+        await self.leader.until(lambda: len(self.leader.events(told)) >= times, f"move {times}")
         moves = self.leader.events(told)
         assert len(moves) == times, moves
         assert moves[-1]["to"].startswith(f"{self.ids[to]} "), moves
@@ -153,7 +153,7 @@ class Outage:
         server.play(fault)
         before = len(server.deep_requests)
         await self.leader.until(
-            lambda: len(server.deep_requests) >= before + count, 15, f"{count} probes in {fault}"
+            lambda: len(server.deep_requests) >= before + count, f"{count} probes in {fault}"
         )
 
 

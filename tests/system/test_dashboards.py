@@ -254,7 +254,7 @@ async def stranded(story: Story) -> None:
     world, looker = story.world, story.looker
     for name in ("gpu-1", "gpu-2"):
         world.servers[name].play("500")
-    await world.leader.event("purpose_stranded", 30)
+    await world.leader.event("purpose_stranded")
     await looker.until_shows(("overview", "Purposes nobody serves", "A"), (), {(): 1.0})
     await story.asks(("nobody is fit to serve", "chat", "-"))
     await looker.until_shows(STANDS, ("purpose",), {("chat",): 4.0, ("embeddings",): 3.0})
@@ -304,7 +304,7 @@ async def taken_over(story: Story) -> None:
     world, looker = story.world, story.looker
     first, second = (f"127.0.0.1:{port}" for port in world.ports)
     standby = await world.start_daemon()
-    await standby.event("standing_by", 30)
+    await standby.event("standing_by")
     await looker.until_shows(ROLE, ("instance",), {(first,): 1.0, (second,): 0.0})
     await looker.until_shows(("overview", "Daemons that act", "A"), (), {(): 1.0})
     await looker.until_names(("daemon", "Running programs", "A"), ("instance",), {(first,), (second,)})

@@ -115,7 +115,7 @@ async def reading() -> AsyncIterator[Reader]:
                 for name in ("second", "third"):
                     await create_token(connection, name=name, role=TokenRole.VIEWER, lifetime=None, by="test")
                 for server in servers:
-                    await daemon.event("health_changed", 30, target=f"{server}/chat", after="up")
+                    await daemon.event("health_changed", target=f"{server}/chat", after="up")
                 token = (folder / "data" / "admin-token").read_text().strip()
                 yield Reader(
                     folder / "data",

@@ -263,8 +263,8 @@ async def test_sixty_providers_are_told_fifty_at_a_time_and_found(
             async def probed() -> bool:
                 return bool(await connection.fetchval(query) >= len(rows) - 1)
 
-            await daemon.until(probed, 120, "every server probed")
-            await daemon.event("health_changed", 60, target="ai_server:35/chat", after="down")
+            await daemon.until(probed, "every server probed", 120)
+            await daemon.event("health_changed", target="ai_server:35/chat", after="down")
 
         environment = {"BYOK_ENCRYPTION_KEY": secret}
         async with watching(
@@ -354,7 +354,7 @@ async def test_an_empty_installation_says_how_to_begin(
 
         async def known(daemon: RunningDaemon) -> None:
             if rows:
-                await daemon.event("health_changed", 60, after="up")
+                await daemon.event("health_changed", after="up")
 
         async with watching(database, connection, tmp_path, known) as watch:
             text = await watch.look("unserved" if rows else "empty")

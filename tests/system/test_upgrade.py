@@ -55,7 +55,7 @@ async def test_an_older_daemon_probes_on_while_its_database_is_migrated_and_hand
 
             await probed(before, rows, names)
             async with running_daemon(variables) as after:
-                await after.event("standing_by", 30)
+                await after.event("standing_by")
                 await probed(before, rows, names)
                 assert complaints(before) == []
                 assert await before.stop() == 0
@@ -66,7 +66,7 @@ async def test_an_older_daemon_probes_on_while_its_database_is_migrated_and_hand
                 }
                 for name in names:
                     assert await gaps(rows, name) < LONGEST_GAP
-                await after.event("leading", 15)
+                await after.event("leading")
                 await probed(after, rows, names)
                 assert after.events("purpose_adopted") == [], "what the older one believed is known"
                 assert await after.stop() == 0
@@ -101,7 +101,7 @@ async def probed(daemon: RunningDaemon, rows: ApplicationRows, names: list[str])
     async def enough() -> bool:
         return all([len(await rows.results(name)) >= least for name, least in wanted.items()])
 
-    await daemon.until(enough, 60, f"{RESULTS_MORE} more results of each provider")
+    await daemon.until(enough, f"{RESULTS_MORE} more results of each provider")
 
 
 async def gaps(rows: ApplicationRows, name: str) -> timedelta:
