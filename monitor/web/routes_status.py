@@ -56,16 +56,16 @@ async def providers(request: Request) -> Response:
 
     Uptime is by time, in minutes, as deep probes show it; `covered_seconds` says how much is known.
     """
-    async with _connection(request) as connection:
-        status = await read_status(connection, transitions=0)
-        sums = await read_sums(connection, status.as_of)
     pages: Pages = request.app.state.pages
 
-    def write() -> bytes:
-        return view_providers(status, sums)
+    async def make() -> bytes:
+        async with _connection(request) as connection:
+            status = await read_status(connection, transitions=0)
+            sums = await read_sums(connection, status.as_of)
+        # A thousand providers would hold the event loop for a tenth of a second.
+        return await pages.in_thread(lambda: view_providers(status, sums))
 
-    # A thousand providers would hold the event loop for a tenth of a second.
-    return Response(await pages.in_thread(write), media_type="application/json")
+    return Response(await pages.make(make), media_type="application/json")
 
 
 @router.get(

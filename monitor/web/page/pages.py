@@ -7,6 +7,8 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
+from monitor.web.collector import CollectorRest
+
 KEPT_SECONDS = 1.0
 GAP_SECONDS = 0.25
 """News come in swarms: a page is not made anew more often than this."""
@@ -37,6 +39,7 @@ class Pages:
             news: counts what was heard; a page that was begun before the last news is not given again.
         """
         self._news = news
+        self._collector = CollectorRest()
         self._made: OrderedDict[Hashable, _Made[Any]] = OrderedDict()
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="page")
 
@@ -62,7 +65,7 @@ class Pages:
                 break
             # Whoever waits here together finds what the first of them begins.
             await asyncio.sleep(max(made.began_at + GAP_SECONDS - now, 0.01))
-        begun: _Made[T] = _Made(now, self._news(), asyncio.ensure_future(make()))
+        begun: _Made[T] = _Made(now, self._news(), asyncio.ensure_future(self.make(make)))
         self._made[key] = begun
         self._made.move_to_end(key)
         if len(self._made) > MOST_KEPT:
@@ -70,6 +73,11 @@ class Pages:
         loop.call_later(KEPT_SECONDS, self._forget, key, begun)
         fresh: T = await self._wait(key, begun)
         return fresh
+
+    async def make(self, make: Callable[[], Awaitable[T]]) -> T:
+        """Make something large that nobody keeps for long."""
+        with self._collector.rest():
+            return await make()
 
     async def in_thread(self, call: Callable[[], T]) -> T:
         """Do what takes long off the event loop."""
