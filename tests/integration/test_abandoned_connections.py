@@ -31,7 +31,7 @@ async def test_a_connection_given_up_at_any_moment_leaves_no_word(caplog: pytest
         address = Address(dsn=f"postgresql://u@127.0.0.1:{silent.getsockname()[1]}/d")
         for moment in range(MOMENTS):
             await give_up_at(moment, address)
-            gc.collect()
+    gc.collect()
     assert caplog.messages == []
 
 
