@@ -104,9 +104,13 @@ class World:
 
     async def look(self) -> None:
         """Connect past the door; again after the server has been away."""
+        self.look_away()
+        self.sql = await connect(self.address)
+
+    def look_away(self) -> None:
+        """Leave the database, whether or not it is there."""
         if self.sql is not None:
             self.sql.terminate()
-        self.sql = await connect(self.address)
 
     async def leader(self) -> RunningDaemon:
         """The daemon that leads, as soon as one does."""
@@ -213,7 +217,7 @@ async def world(address: Address, *, daemons: int = 1) -> AsyncIterator[World]:
             await found.start_daemon()
             await found.leader()
             await found.look()
-            stack.push_async_callback(found.sql.close)
+            stack.callback(found.look_away)
             for server in SERVERS:
                 await found.sql.execute(
                     "INSERT INTO ai_servers (name, server_type, base_url, model_path)"
