@@ -82,7 +82,7 @@ async def test_the_example_follows_a_failover(database: Address, connection: Any
                 assert answer.status in (200, 500), "an error is the caller's until the switch"
             await daemon.event("active_provider_changed")
             assert await serving(connection) == two
-            await daemon.until(lambda: _asks(app, "fallback"), "the library's fallback")
+            await daemon.until(lambda: _asks(app, "fallback"), "the library's fallback", 5)
 
 
 async def test_the_examples_management_wants_its_own_administrator(

@@ -10,6 +10,9 @@ from tests.application_rows import ApplicationRows
 from tests.daemon import RunningDaemon, running_daemon
 from tests.fault_server import FaultServer
 
+TAKEN_OVER_SECONDS = 15.0
+"""At once; a leader that was merely frozen would be waited for for 30 s."""
+
 
 @pytest.mark.parametrize("end", [signal.SIGTERM, signal.SIGKILL])
 async def test_a_standby_waits_and_takes_over(
@@ -39,7 +42,7 @@ async def test_a_standby_waits_and_takes_over(
             code = await leader.stop(end)
             assert code == (0 if end is signal.SIGTERM else -signal.SIGKILL)
             asked = len(server.seen)
-            await standby.ready()
+            await standby.ready(TAKEN_OVER_SECONDS)
             await standby.until(lambda: len(server.seen) > asked, "probes of the one that took over")
             assert (await standby.get("/readyz"))[0] == 200
             assert "active" in await _roles(connection)

@@ -370,7 +370,7 @@ async def _freeze(moment: str) -> None:
         daemon = await found.leader()
         try:
             dying = await found.provoke(moment, freeze)
-            await daemon.event("database_session_lost")
+            await daemon.event("database_session_lost", 20)
             assert await daemon.metric("llm_monitor_store_up") == 0
         finally:
             for process in frozen:

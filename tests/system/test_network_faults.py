@@ -54,7 +54,7 @@ async def test_every_way_a_network_fails_is_a_failure_and_its_end_is_noticed(
         await machine.filter(machine.addresses[0], "DROP")
         await machine.filter(machine.addresses[1], "REJECT", "--reject-with", "tcp-reset")
         await _until(daemon, rows, providers, dropped="down", rejected="down", sound="up")
-        await daemon.event("active_provider_changed", rule="fail_over")
+        await daemon.event("active_provider_changed", 20, rule="fail_over")
         assert await rows.serving() == providers["sound"]
         # A connection that stood goes silent; a new one is never made.
         assert await rows.outcomes(providers["dropped"]) <= {"ok", "timeout", "unreachable"}
@@ -67,7 +67,7 @@ async def test_every_way_a_network_fails_is_a_failure_and_its_end_is_noticed(
 
         await machine.unplug()
         await _until(daemon, rows, providers, dropped="down", rejected="down", sound="down")
-        await daemon.event("purpose_stranded")
+        await daemon.event("purpose_stranded", 20)
         await machine.plug()
         await _until(daemon, rows, providers, dropped="up", rejected="up", sound="up")
 

@@ -66,7 +66,7 @@ async def test_an_older_daemon_probes_on_while_its_database_is_migrated_and_hand
                 }
                 for name in names:
                     assert await gaps(rows, name) < LONGEST_GAP
-                await after.event("leading")
+                await after.event("leading", 15)
                 await probed(after, rows, names)
                 assert after.events("purpose_adopted") == [], "what the older one believed is known"
                 assert await after.stop() == 0
