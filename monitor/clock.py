@@ -1,4 +1,4 @@
-"""The daemon's clock, the only reader of the wall clock."""
+"""The clock by which the daemon dates what it believes, decides and records."""
 
 import time
 from datetime import UTC, datetime, timedelta

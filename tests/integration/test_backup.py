@@ -385,6 +385,18 @@ async def test_a_key_stays_as_soon_as_its_database_is_there(
     assert (open_folder / "back" / "encryption.key").exists()
 
 
+async def test_whatever_fails_fails_before_the_backup_is_there(
+    filled: Path, open_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def lost(_: object) -> list[str]:
+        raise ConnectionError("the connection is lost")
+
+    monkeypatch.setattr(embedded_backup, "other_databases", lost)
+    monkeypatch.setenv("MONITOR_DATA_DIR", str(filled))
+    assert await asyncio.to_thread(run_command, ["backup", str(open_folder / "saved.zip")]) == 2
+    assert names_in(open_folder) == []
+
+
 async def test_the_keys_of_a_rotation_that_goes_on_meanwhile_are_inside(
     filled: Path, open_folder: Path
 ) -> None:

@@ -1,6 +1,7 @@
 """The reading routes, asked over HTTP at the doors that the daemon opens."""
 
 import asyncio
+import gc
 import json
 from collections.abc import AsyncIterator, Callable
 from dataclasses import replace
@@ -23,6 +24,8 @@ from monitor.storage.arrivals import roll_up
 from monitor.storage.record import read_clock
 from monitor.storage.results import insert_results
 from monitor.storage.tokens import create_token, revoke_token
+from monitor.web import routes_status
+from monitor.web.status_views import view_providers
 from tests.daemon import free_port
 from tests.still_daemon import StillDaemon
 
@@ -120,6 +123,22 @@ async def test_uptime_is_by_time_as_far_as_is_known(connection: Any, asker: Aske
     assert 1920 <= uptime["7d"]["covered_seconds"] <= 2040
     assert uptime["7d"]["share"] == pytest.approx(0.5, abs=0.02)
     assert uptime["7d"] == uptime["30d"] == uptime["90d"]
+
+
+async def test_the_collector_rests_while_the_list_is_made(
+    connection: Any, asker: Asker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await put_server(connection)
+    working: list[bool] = []
+
+    def view(*arguments: Any) -> bytes:
+        working.append(gc.isenabled())
+        return view_providers(*arguments)
+
+    monkeypatch.setattr(routes_status, "view_providers", view)
+    assert (await asker.get("/providers"))[0] == 200
+    assert working == [False]
+    assert gc.isenabled()
 
 
 async def test_days_tell_time_and_probes(connection: Any, asker: Asker) -> None:

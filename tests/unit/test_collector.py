@@ -8,6 +8,7 @@ import pytest
 
 from monitor.web import collector
 from monitor.web.collector import CollectorRest
+from monitor.web.page.pages import Pages
 
 
 @pytest.fixture(autouse=True)
@@ -45,11 +46,23 @@ async def test_whatever_takes_longer_is_collected_in_between(monkeypatch: pytest
         assert not gc.isenabled()
 
 
-async def test_a_time_that_is_over_ends_no_later_rest(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(collector, "MOST_SECONDS", 0.1)
+async def test_the_end_of_an_earlier_rest_ends_no_later_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(collector, "MOST_SECONDS", 0.05)
     one = CollectorRest()
     with one.rest():
-        await asyncio.sleep(0.06)
+        pass
+    monkeypatch.setattr(collector, "MOST_SECONDS", 60)
     with one.rest():
-        await asyncio.sleep(0.06)
+        await asyncio.sleep(0.1)
         assert not gc.isenabled()
+
+
+async def test_it_rests_while_a_page_is_made_kept_or_not() -> None:
+    pages = Pages(lambda: 0)
+
+    async def works() -> bool:
+        return gc.isenabled()
+
+    assert await pages.make(works) is False
+    assert await pages.get("home", works) is False
+    assert gc.isenabled()
