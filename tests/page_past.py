@@ -6,7 +6,8 @@ DAYS = 70
 HOURS = DAYS * 24
 DRAWN_HOURS = 48
 
-# Some hours of some days are down in part, by the server and the day; five days a while ago are missing.
+# Some hours of some days are down in part, by the server and the day. Five days are missing, all before
+# the last thirty, whatever the time of day.
 _DOWN = """CASE WHEN (server.id * 7 + extract(doy FROM at)::int) % 19 = 0
         AND extract(hour FROM at) BETWEEN 3 AND 3 + server.id % 4
     THEN 7 + (server.id * 13 + extract(doy FROM at)::int) % 50 ELSE 0 END"""
@@ -30,7 +31,7 @@ STATEMENTS = (
         CROSS JOIN generate_series(
             {_HOUR} - interval '{HOURS} hours', {_HOUR} - interval '1 hour', interval '1 hour') AS at
         WHERE CASE target.purpose WHEN 'chat' THEN use_for_chat ELSE use_for_embeddings END
-            AND at::date NOT BETWEEN {_TODAY} - 33 AND {_TODAY} - 29
+            AND at::date NOT BETWEEN {_TODAY} - 36 AND {_TODAY} - 32
     ) AS seen
     CROSS JOIN LATERAL (SELECT (1::bigint << minutes) - 1 AS down, (1::bigint << 60) - 1 AS whole) AS mask
     CROSS JOIN LATERAL (SELECT whole & ~down AS up) AS other
